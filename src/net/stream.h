@@ -6,6 +6,7 @@
 #include <ev.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 

@@ -1,0 +1,36 @@
+/* The configuration language: one schema table drives loading, defaults, ranges, errors, `penstock check` and the manual's key list.
+ * Control thread and commands only. */
+#ifndef PENSTOCK_CONF_CONF_H
+#define PENSTOCK_CONF_CONF_H
+
+#include "balance/config.h"
+#include "base/text.h"
+
+#include <stdio.h>
+
+enum conf_severity { CONF_ERROR, CONF_WARNING };
+struct conf_message {
+    enum conf_severity severity;
+    const char *file;
+    unsigned line;
+    const char *text;
+};
+struct conf_messages {
+    struct conf_message *items;
+    size_t n;
+    size_t errors;
+};
+void conf_messages_clear(struct conf_messages *);
+/* "FILE:LINE: message" a line, sorted by file and line; warnings say "warning: ". */
+void conf_messages_print(const struct conf_messages *, struct text *out);
+
+/* Reads and checks a file whole: syntax, keys, types, ranges, references, then everything that can be known without serving
+ * (certificates and keys, secrets, URLs, UUIDs, addresses, the policies' and channels' own options, regular expressions, whether `user`
+ * can read every named file). Returns a complete configuration (TLS contexts made, live state not attached, generation 0) or NULL; `messages` gets every
+ * error, not the first only, and warnings either way. */
+struct config *conf_load(const char *path, struct conf_messages *messages);
+
+/* The manual's key list, from the same table, as a roff or Markdown table. */
+void conf_print_keys(FILE *);
+
+#endif

@@ -1,0 +1,26 @@
+/* When each monitor looks at each endpoint, and what its results add up to. Control thread only. */
+#ifndef PENSTOCK_MONITORS_SCHEDULER_H
+#define PENSTOCK_MONITORS_SCHEDULER_H
+
+#include "monitors/monitor.h"
+
+#include <ev.h>
+
+struct scheduler;
+struct scheduler_callbacks {
+    /* Hands a probe to a worker; its `done` must come back. */
+    void (*run)(void *arg, struct probe *);
+    /* New evidence about the endpoint: `evidence` has all its monitors' histories (only the monitor fields and n_monitors are filled). */
+    void (*evidence)(void *arg, const struct endpoint *, const struct evidence *);
+};
+struct scheduler *scheduler_new(struct ev_loop *, const struct scheduler_callbacks *, void *arg);
+void scheduler_free(struct scheduler *);
+/* The configuration in force changed: histories are carried over by endpoint id and monitor name, jobs of what is gone end, new ones
+ * begin at a random point of their interval. Takes its own reference. */
+void scheduler_set_config(struct scheduler *, struct config *);
+/* Looks at the endpoint soon (its interval_turning at the latest): traffic saw it fail. */
+void scheduler_hurry(struct scheduler *, const char *endpoint_id);
+/* The histories of one endpoint; false if unknown. */
+bool scheduler_evidence(const struct scheduler *, const char *endpoint_id, struct evidence *out);
+
+#endif

@@ -1,0 +1,264 @@
+/* The model: one loaded configuration. Filled by conf/, completed by the control thread (live state attached, TLS contexts
+ * made), immutable once published. All of it, strings included, lives in its arena; unset strings are NULL. */
+#ifndef PENSTOCK_BALANCE_CONFIG_H
+#define PENSTOCK_BALANCE_CONFIG_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "net/address.h"
+#include "steering/policy.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls_server;
+struct tls_client;
+struct endpoint_live;
+
+struct texts { /* a list of strings */
+    const char *const *items;
+    size_t n;
+};
+
+struct source { /* where a thing stands in the configuration, for messages */
+    const char *file;
+    unsigned line;
+};
+
+struct header_pair {
+    const char *name, *value;
+};
+
+struct timeouts {
+    nsec_t client_header, client_body, client_idle, client_handshake, connect, handshake, response_header, response_idle, upgrade_idle, queue,
+        shutdown, upgrade_shutdown;
+    nsec_t client_abort; /* how long a request goes on after its client has closed its sending side */
+    nsec_t total;        /* of a whole exchange; 0: off */
+};
+
+struct limits {
+    uint64_t header_size;  /* bytes; <= BUFFER_LARGE */
+    unsigned header_count; /* <= HTTP_FIELDS_MAX */
+    uint64_t body_size;    /* 0: none of ours */
+    unsigned connections, connections_per_client; /* 0: none of ours */
+    unsigned requests_per_connection; /* keep-alive; 0: no limit */
+    nsec_t connection_age;            /* keep-alive; 0: no limit */
+    bool allow_bare_lf;
+};
+
+struct tls_certificate_conf {
+    const char *cert, *key;
+    struct source at;
+};
+
+struct listener {
+    const char *address;
+    bool tls;
+    const struct tls_certificate_conf *certificates;
+    size_t n_certificates;
+    int min_version; /* TLS1_2_VERSION … */
+    bool http2;
+    struct tls_server *tls_server; /* made by conf_check_files / conf_finish; freed with the configuration */
+    struct source at;
+};
+
+struct admin_conf {
+    const char *socket; /* path */
+    unsigned mode;
+    const char *group;
+    const char *address; /* NULL: none */
+    const char *token;   /* secret; NULL: loopback and GET only */
+};
+
+enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
+struct access_log_conf {
+    const char *path; /* NULL: off; "stdout" */
+    enum access_log_format format;
+};
+
+enum monitor_follow { MONITOR_NO_REDIRECT, MONITOR_FOLLOW };
+struct monitor_type;
+struct monitor {
+    const char *name; /* "default" for the one that stands in where none is given */
+    const struct monitor_type *type;
+    const char *path, *method;
+    const struct header_pair *headers;
+    size_t n_headers;
+    bool expected_codes_given;
+    uint8_t expected_codes[75]; /* a bit per status 0-599 */
+    const char *expected_body;  /* NULL or "": any; a substring, or a regular expression when written ~…; see monitors/http.c */
+    void *expected_pattern;     /* pcre2_code, or NULL; freed with the configuration */
+    bool follow_redirects;
+    nsec_t interval, timeout;
+    nsec_t interval_turning, interval_down, interval_down_max;
+    unsigned retries, consecutive_up, consecutive_down;
+    struct source at;
+};
+
+struct passive {
+    unsigned consecutive, min_requests;
+    double ratio;
+    nsec_t window, ejection, ejection_max;
+};
+
+enum endpoint_kind {
+    ENDPOINT_ADDRESS,      /* a plain origin */
+    ENDPOINT_HOSTNAME,     /* through Cloudflare's public edge, by a name of its own */
+    ENDPOINT_TUNNEL_NAME,  /* UUID.cfargotunnel.com: can be dialled only inside Cloudflare */
+};
+
+struct pool;
+struct endpoint {
+    const char *name;
+    const char *id;          /* "pool/endpoint" */
+    uint64_t hash;           /* of the id */
+    unsigned index;          /* among all endpoints of the configuration */
+    unsigned order;          /* within its pool */
+    struct pool *pool;
+    enum endpoint_kind kind;
+    double weight;
+    bool enabled;
+    unsigned max_in_flight;  /* 0: no limit */
+
+    const char *tunnel;      /* UUID, lower case */
+    const char *hostname;
+    const char *dial_host;   /* a name or numeric address; NULL with unix_path */
+    uint16_t dial_port;
+    const char *unix_path;
+    bool tls;
+    const char *host_header; /* NULL: the request's host */
+    const char *sni;         /* NULL: the request's host */
+    bool rewrite_host;       /* Location and cookie Domain naming `hostname` become the request's host */
+    bool behind_cloudflare;  /* the way leads into Cloudflare's network: its rules apply to what we send */
+    bool tls_verify;
+    const char *ca_file, *client_cert, *client_key;
+    const struct header_pair *headers; /* added to each request */
+    size_t n_headers;
+    float latitude, longitude; /* NaN if unknown */
+    uint64_t dial_hash;      /* changes when a kept connection must not be used for it any more */
+
+    struct tls_client *tls_client; /* NULL without tls */
+    struct endpoint_live *live;    /* attached before publishing; one reference */
+    struct source at;
+};
+
+struct steering_conf {
+    const struct steering_policy *policy;
+    void *config;             /* the policy's own; released with the configuration */
+    struct source at;
+};
+
+struct pool {
+    const char *name;
+    uint64_t hash;
+    unsigned index;
+    bool enabled;
+    unsigned minimum_endpoints;
+    struct endpoint *endpoints;
+    size_t n_endpoints;
+    struct monitor *const *monitors;
+    size_t n_monitors;        /* 0: healthy from the start, judged by traffic alone */
+    struct steering_conf steering;
+    struct passive passive;
+    nsec_t slow_start;
+    double panic;             /* share of the pool, 0-1, that passive signals alone can't take below; see balance/outlier.h */
+    float latitude, longitude;
+    struct source at;
+};
+
+enum failover_on { FAILOVER_CONNECT_ERROR = 1, FAILOVER_RESET = 2, FAILOVER_TUNNEL_INACTIVE = 4, FAILOVER_TIMEOUT = 8 };
+struct failover {
+    unsigned retries;          /* other endpoints tried at the most */
+    uint64_t buffer;           /* bytes of request body kept for sending again */
+    unsigned on;               /* enum failover_on */
+    uint8_t on_status[75];     /* a bit per status */
+    bool retry_post_undelivered; /* 521, 523, 525, 526, 530: the edge never delivered the request */
+    bool idempotency_key;      /* a request with Idempotency-Key counts as idempotent */
+};
+
+enum when_all_down { WHEN_ALL_DOWN_FALLBACK_POOL, WHEN_ALL_DOWN_LEAST_BAD, WHEN_ALL_DOWN_503 };
+
+struct load_balancer {
+    const char *name;          /* its first hostname */
+    uint64_t hash;
+    unsigned index;
+    bool enabled;
+    struct texts hostnames;    /* lower case, without port; "*.x", "*" */
+    struct pool *const *default_pools;
+    const double *pool_weights; /* by the same index; 1.0 by default */
+    size_t n_default_pools;
+    struct pool *fallback_pool; /* NULL: none */
+    enum when_all_down when_all_down;
+    nsec_t retry_after;
+    struct steering_conf steering;
+    struct failover failover;
+    struct timeouts timeouts;   /* the global ones, but for those given here */
+    struct limits limits;
+    struct source at;
+};
+
+enum channel_body { CHANNEL_BODY_STANDARD };
+struct channel_type;
+struct channel_conf {
+    const char *name;
+    const struct channel_type *type;
+    const char *url;
+    const char *secret;        /* NULL: unsigned */
+    struct texts events;       /* patterns, "tunnel.*"; n == 0: severity warning and up, and recoveries */
+    nsec_t timeout;
+    bool tls_verify;
+    const char *ca_file;
+    struct source at;
+};
+
+struct config {
+    struct arena arena;
+    _Atomic unsigned refs;
+    uint64_t generation;       /* counts published configurations of this process, from 1 */
+    const char *file;
+
+    const char *user, *state_dir; /* NULL: not given */
+    unsigned workers;          /* resolved: >= 1 */
+    struct listener *listeners;
+    size_t n_listeners;
+    struct admin_conf admin;
+    struct cidr_set trusted_proxies;
+    const char *resolver_servers; /* NULL: the system's */
+    struct access_log_conf access_log;
+    struct timeouts timeouts;
+    struct limits limits;
+    struct monitor *monitors;
+    size_t n_monitors;
+    struct pool *pools;
+    size_t n_pools;
+    size_t n_endpoints;        /* in all pools */
+    struct endpoint **endpoints; /* by index */
+    struct load_balancer *load_balancers;
+    size_t n_load_balancers;
+    struct channel_conf *channels;
+    size_t n_channels;
+    struct texts files;        /* all files read or named, for the check that `user` can read them */
+};
+
+struct config *config_new(void);
+static inline struct config *config_ref(struct config *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+/* The last one frees TLS contexts, policies' state, live-state references and the arena. Any thread. */
+void config_unref(struct config *);
+
+/* Stable hash of a name (xxh3). */
+uint64_t config_hash(const char *name);
+struct pool *config_find_pool(const struct config *, const char *name);
+/* By "pool/endpoint". */
+struct endpoint *config_find_endpoint(const struct config *, const char *id);
+
+static inline bool status_bit(const uint8_t bits[75], unsigned status)
+{
+    return status < 600 && (bits[status / 8] >> (status % 8) & 1);
+}
+
+#endif

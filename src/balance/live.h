@@ -1,0 +1,87 @@
+/* What is known of an endpoint now. Keyed by its stable id, survives reloads, shared by all threads: every field says who
+ * writes it. Workers read it on the request path, so nothing here takes a lock but the address set (read when connecting). */
+#ifndef PENSTOCK_BALANCE_LIVE_H
+#define PENSTOCK_BALANCE_LIVE_H
+
+#include "base/clock.h"
+#include "net/resolver.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
+enum admin_state { ADMIN_ENABLED, ADMIN_DRAINED, ADMIN_DISABLED };
+
+/* One cache line per worker, written by that worker only, summed on demand. */
+struct endpoint_counts {
+    _Alignas(64) _Atomic uint32_t in_flight;
+    _Atomic uint32_t connections;     /* open to the endpoint, idle ones included */
+    _Atomic uint64_t requests;        /* sent */
+    _Atomic uint64_t failures;        /* what passive health counts */
+    _Atomic uint64_t retries;         /* moved away from here */
+    _Atomic uint64_t reuse_races;     /* kept connections that turned out closed */
+    _Atomic uint64_t bytes_sent, bytes_received;
+};
+
+/* Sliding window of passive health: two half windows, swapped by whoever notices that the older is over. */
+struct outlier_window {
+    _Atomic uint64_t epoch;           /* number of the current half window */
+    _Atomic uint32_t requests[2], failures[2];
+};
+
+struct endpoint_live {
+    char *id;
+    _Atomic unsigned refs;
+
+    /* control thread writes */
+    _Atomic uint8_t health;           /* enum health: the monitors' verdict */
+    _Atomic uint8_t admin;            /* enum admin_state: the operator's word at run time */
+    _Atomic double weight_override;   /* NaN: none */
+    _Atomic nsec_t slow_start_from;   /* 0: not ramping */
+    _Atomic bool dialable;            /* false: the name has no address, or none that can be reached */
+    _Atomic double probe_latency_s;   /* NaN: unknown */
+
+    /* any worker writes, by compare-and-swap */
+    _Atomic uint32_t consecutive_failures;
+    struct outlier_window window;
+    _Atomic nsec_t ejected_until;     /* 0: not ejected */
+    _Atomic uint32_t ejections;       /* in a row, for the back-off; decays by one per clean period */
+    _Atomic uint8_t ejected_for;      /* enum reason of the last failure before it */
+    _Atomic double latency_s;         /* peak EWMA of time to first byte; NaN: unknown */
+    _Atomic nsec_t latency_at;
+
+    pthread_mutex_t address_lock;     /* guards `addresses` */
+    struct address_set addresses;
+    _Atomic uint32_t address_turn;    /* which address the next connection begins with; moves on failure */
+
+    unsigned workers;
+    struct endpoint_counts counts[];
+};
+
+struct endpoint_live *endpoint_live_new(const char *id, unsigned workers);
+struct endpoint_live *endpoint_live_ref(struct endpoint_live *);
+void endpoint_live_unref(struct endpoint_live *);
+
+/* Sums over the workers. */
+uint32_t endpoint_in_flight(const struct endpoint_live *);
+
+void endpoint_set_addresses(struct endpoint_live *, const struct address_set *); /* control */
+void endpoint_get_addresses(struct endpoint_live *, struct address_set *out);    /* any thread */
+
+/* The epoch: moves whenever health, weight, ejection or an operator's word changed, so that workers rebuild their tables at the
+ * next choice. One per process. */
+struct balance_epoch {
+    _Atomic uint64_t value;
+};
+static inline void balance_epoch_move(struct balance_epoch *e)
+{
+    atomic_fetch_add_explicit(&e->value, 1, memory_order_release);
+}
+static inline uint64_t balance_epoch_read(const struct balance_epoch *e)
+{
+    return atomic_load_explicit(&e->value, memory_order_acquire);
+}
+
+#endif

@@ -1,0 +1,82 @@
+/* How one candidate is chosen among several: the contract between the balancer and a steering policy. Pools in a load balancer and
+ * endpoints in a pool are both candidates, so a policy works at either level. A policy sees plain data; it has no clock, no
+ * generator of random numbers and no I/O of its own. This header is installed: a policy may also be a shared object. */
+#ifndef PENSTOCK_STEERING_POLICY_H
+#define PENSTOCK_STEERING_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STEERING_ABI 1U
+#define STEERING_NONE ((size_t)-1)
+
+/* What changes with the epoch: health, weight or configuration moved. */
+struct steering_candidate {
+    uint64_t id;                /* stable hash of the name */
+    double weight;              /* >= 0, after overrides and slow start; 0: never chosen */
+    float latitude, longitude;  /* degrees; NaN if unknown */
+    unsigned order;             /* position in the configuration */
+    int64_t usable_since;       /* monotonic nanoseconds; 0: since the start */
+};
+
+/* What differs from request to request. */
+struct steering_request {
+    int64_t now;                /* monotonic nanoseconds */
+    uint64_t random;            /* a fresh draw */
+    uint64_t key;               /* hash of what the policy asked to be keyed by; 0 if absent */
+    float latitude, longitude;  /* of the client; NaN if unknown */
+};
+
+/* What changes with each request, by the candidate's index, read on demand. */
+struct steering_view {
+    uint32_t (*in_flight)(const struct steering_view *, size_t index);
+    double (*latency_s)(const struct steering_view *, size_t index); /* peak EWMA of time to first byte; NaN if unknown */
+    const uint64_t *struck_out; /* bit set: tried already, or not usable */
+};
+
+static inline bool steering_is_struck_out(const struct steering_view *view, size_t index)
+{
+    return view->struck_out[index / 64] >> (index % 64) & 1;
+}
+
+/* The policy's group of the configuration, as name and value. */
+struct steering_option {
+    const char *name;
+    enum { STEERING_NUMBER, STEERING_FLAG, STEERING_TEXT, STEERING_DURATION } type;
+    double number;      /* durations: seconds */
+    bool flag;
+    const char *text;
+};
+struct steering_options {
+    const struct steering_option *items;
+    size_t n;
+};
+struct steering_error {
+    const char *option; /* static, or NULL when no single option is at fault */
+    char message[256];
+};
+
+struct steering_policy {
+    const char *name;
+    uint32_t abi; /* STEERING_ABI */
+
+    /* Control thread, at load. Unlisted options were refused before. False with `error` filled in refuses the configuration;
+     * *config (may stay NULL) is shared by all workers and immutable. */
+    bool (*configure)(const struct steering_options *, struct steering_error *, void **config);
+    /* Worker thread, once per worker and group. NULL only when memory is out. */
+    void *(*worker_new)(void *config);
+    /* Worker thread, whenever the epoch moved: rebuild tables. `candidates` stay valid until the next update. False: memory is out,
+     * and the group keeps its former tables. */
+    bool (*update)(void *w, const struct steering_candidate *, size_t n);
+    /* Worker thread, per request; allocates nothing. Pure: the index chosen, never one struck out or of weight 0, or STEERING_NONE.
+     * `scores`, when given, gets one figure per candidate for `explain` (NaN: not considered). */
+    size_t (*choose)(const void *w, const struct steering_request *, const struct steering_view *, double *scores);
+    /* Worker thread: the choice was used. May be NULL. */
+    void (*commit)(void *w, size_t index);
+    void (*worker_free)(void *w);
+    /* Control thread, after the last worker_free. May be NULL. */
+    void (*release)(void *config);
+};
+
+#endif
