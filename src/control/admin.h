@@ -1,0 +1,16 @@
+/* The admin API over HTTP: routes requests to the functions of control.h. Runs on the control thread as a local_handler. */
+#ifndef PENSTOCK_CONTROL_ADMIN_H
+#define PENSTOCK_CONTROL_ADMIN_H
+
+#include "control/control.h"
+#include "proxy/local.h"
+
+/* `arg` is the struct control. */
+void admin_handle(void *control, struct local_call *);
+
+/* Subscribes event streams to the bus; once at start. And ends all streams at stop. */
+struct admin;
+void admin_start(struct control *);
+void admin_stop(struct control *);
+
+#endif

@@ -1,0 +1,44 @@
+/* One event loop that moves traffic: its listeners, connections to upstreams, counters. The control thread owns one too, which serves
+ * the admin API. Unless said otherwise a function belongs to the worker's own thread. */
+#ifndef PENSTOCK_PROXY_WORKER_H
+#define PENSTOCK_PROXY_WORKER_H
+
+#include "balance/config.h"
+#include "balance/live.h"
+#include "balance/probe.h"
+#include "proxy/counters.h"
+#include "proxy/local.h"
+
+#include <ev.h>
+
+struct worker;
+struct log_sink;
+
+struct worker_options {
+    unsigned index;             /* 0 … workers-1: its place in endpoint_live.counts */
+    struct balance_epoch *epoch;
+    struct log_sink *access_log; /* NULL: none */
+    struct mailbox *control;    /* where probes go back to and notices are posted */
+    /* Posted to the control thread's mailbox handler, see worker_notice. */
+    void (*notice)(void *arg, const struct endpoint_live *, enum reason, bool ejected);
+    void *notice_arg;
+};
+
+/* Any thread, before worker_start. */
+struct worker *worker_new(struct ev_loop *, const struct worker_options *);
+/* After its loop has ended. */
+void worker_free(struct worker *);
+
+/* Any thread: counters are atomics. */
+const struct worker_counters *worker_counters(const struct worker *);
+
+/* Any thread; takes over one reference to the configuration. `fds`: this worker's listening socket per listener of the configuration. */
+void worker_post_config(struct worker *, struct config *, const int *fds);
+void worker_post_probe(struct worker *, struct probe *);
+/* Any thread: stop accepting, let exchanges end within the timeouts of shutdown, then break the loop. */
+void worker_post_stop(struct worker *, nsec_t grace, nsec_t upgrade_grace);
+
+/* Serves `handler` on these listening sockets instead of load balancers: the admin worker. */
+void worker_serve_local(struct worker *, const int *fds, size_t n, local_handler *, void *arg, struct config *);
+
+#endif
