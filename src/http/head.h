@@ -37,14 +37,14 @@ enum http_method {
 };
 
 struct http_head {
-    uint32_t length;    /* bytes of the head, its final CRLF included */
+    uint32_t length;    /* bytes of the head, its final CRLF and a skipped blank line included */
     uint8_t minor;      /* HTTP/1.minor: 0 or 1 */
     uint8_t method;     /* requests: enum http_method */
     uint16_t status;    /* responses: 100-599 */
     uint32_t method_len;            /* requests; the method stands at offset `start` */
     uint32_t start;                 /* offset of the start line (blank lines before a request line are skipped) */
     uint32_t target, target_len;    /* requests, as received */
-    uint32_t path, path_len;        /* requests: path and query to forward: the target in origin form; "/" or "*" is spelled by len 0 */
+    uint32_t path, path_len;        /* requests: path and query to forward, after http_path_prefix() */
     uint32_t authority, authority_len; /* requests: of an absolute-form target; len 0 otherwise */
     uint32_t reason, reason_len;    /* responses */
     uint32_t fields_start;          /* offset of the first field line */
@@ -62,11 +62,21 @@ static inline struct slice http_field_value(const char *base, const struct http_
     return (struct slice){ base + f->value, f->value_len };
 }
 
+/* What to write before the path to get the origin form: an absolute-form target may lack the path, and "*" isn't one. */
+static inline const char *http_path_prefix(const struct http_head *head, const char *base)
+{
+    if (head->path_len)
+        return base[head->path] == '?' ? "/" : "";
+    return head->method == METHOD_OPTIONS ? "*" : "/";
+}
+
 /* The first field of that id, or NULL. */
 const struct http_field *http_head_find(const struct http_head *, enum http_field_id);
 /* The first field of that name (any case), or NULL: for names the parser has no id for. */
 const struct http_field *http_head_find_name(const struct http_head *, const char *base, struct slice name);
+/* `name` is made of token characters. */
 enum http_field_id http_field_id_of(struct slice name);
+enum http_method http_method_of(struct slice name); /* methods are case-sensitive */
 const char *http_method_name(enum http_method); /* "" for METHOD_OTHER */
 /* "Not Found"; "Unknown" for a status without a registered phrase. */
 const char *http_status_phrase(unsigned status);
