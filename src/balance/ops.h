@@ -1,10 +1,11 @@
 /* The two tables of functions between a client's side and an upstream's, and what the sides tell the exchange between them.
  *
- * HTTP/1, HTTP/2, tunnel streams, the admin API and probes are implementations; nothing else branches on protocol. Rules:
- *  - An operation never calls back into the exchange: what it learns at once it returns, the rest it tells later from its own
- *    event. So no function here can free its caller.
- *  - Bytes not accepted stay with the giver, who is paused by that and resumed when there is room again.
- *  - After finish or abort a side forgets the exchange. Exactly one of them ends each side's part. */
+ * HTTP/1, tunnel streams, the admin API and probes are implementations; nothing else branches on protocol. Rules:
+ *  - An operation never calls back into the exchange: what it learns at once it returns, the rest it tells later from an event of
+ *    its own (ev_feed_event). So no operation can free its caller.
+ *  - A send takes all it is given (one buffer at the most) and says whether it wants more now.
+ *  - An exchange_… function says whether the exchange still holds the side that called it. After EXCHANGE_LET_GO it does not: the
+ *    side must not mention the exchange again, and closes or reuses itself as it sees fit. */
 #ifndef PENSTOCK_BALANCE_OPS_H
 #define PENSTOCK_BALANCE_OPS_H
 
@@ -13,7 +14,6 @@
 #include "http/rules.h"
 
 #include <stdint.h>
-#include <sys/types.h>
 
 struct exchange;
 
@@ -25,38 +25,69 @@ struct added_field {
 struct message_out {
     const char *base;             /* what the head's offsets count from */
     const struct http_head *head;
-    struct slice start;           /* requests: method SP path SP-free (see method/path); responses: unused */
     struct slice method, path;    /* requests */
     unsigned status;              /* responses */
     struct slice reason;          /* responses */
     const struct added_field *added;
     size_t n_added;
     enum http_body body;
-    uint64_t length;              /* BODY_LENGTH; for HEAD and 304 what is to be said, see has_length */
+    uint64_t length;              /* with has_length: what Content-Length says (HEAD and 304 have one without a body) */
     bool has_length;
+    bool upgrade;                 /* a websocket handshake, or its 101 */
 };
 
-/* Accepted bytes (0 <= n <= given), or SEND_FAILED: that side is gone. */
-enum { SEND_FAILED = -1 };
+enum send_result {
+    SEND_OK,
+    SEND_FULL,   /* taken, but stop giving until told that there is room again */
+    SEND_FAILED, /* that side is gone; it forgets the exchange */
+};
+
+enum exchange_hold { EXCHANGE_HOLDS, EXCHANGE_LET_GO };
 
 struct client_ops {
-    /* 103 and the like; 100 only if the client asked. May be ignored. */
+    /* 103 and the like. May be ignored. */
     void (*send_interim)(void *client, const struct message_out *);
-    /* The head and as much of `body` as fits now; `end`: nothing follows, and all of `body` accepted ends the message. */
-    ssize_t (*send_head)(void *client, const struct message_out *, struct slice body, bool end);
-    ssize_t (*send_body)(void *client, struct slice body, bool end);
-    /* The response can't be completed: the client must see that it was cut. */
-    void (*abort)(void *client, enum reason);
-    void (*pause)(void *client);  /* stop giving request body */
-    void (*resume)(void *client); /* offer again what was not accepted, then go on; from the client's next event */
+    /* `end`: nothing follows. */
+    enum send_result (*send_head)(void *client, const struct message_out *, struct slice body, bool end);
+    enum send_result (*send_body)(void *client, struct slice body, bool end);
+    /* The body is wanted now (an Expect may be answered), or there is room again: read on, from the client's next event. */
+    void (*want_body)(void *client);
+    /* The exchange is over and forgotten. REASON_NONE: the response was sent whole. Else it can't be completed, or never began: the
+     * client must see that it was cut. */
+    void (*end)(void *client, enum reason);
 };
 
 struct upstream_ops {
-    ssize_t (*send_head)(void *upstream, const struct message_out *, struct slice body, bool end);
-    ssize_t (*send_body)(void *upstream, struct slice body, bool end);
-    void (*abort)(void *upstream, enum reason); /* not wanted any more: cancel */
-    void (*pause)(void *upstream);
-    void (*resume)(void *upstream);
+    enum send_result (*send_head)(void *upstream, const struct message_out *, struct slice body, bool end);
+    enum send_result (*send_body)(void *upstream, struct slice body, bool end);
+    /* There is room on the client's side again: read on, from the upstream's next event. */
+    void (*want_body)(void *upstream);
+    /* Not wanted any more: cancel, and forget the exchange. */
+    void (*abort)(void *upstream);
 };
+
+/* How far the request had come when its upstream failed: what the retry table is about. */
+enum upstream_stage {
+    STAGE_NOT_CONNECTED,   /* nothing can have been seen: not connected, TLS not finished, stream refused */
+    STAGE_REUSED_UNSENT,   /* a kept connection, found closed before one byte of the request was written */
+    STAGE_REUSED_SENT,     /* a kept connection, closed or reset without one byte of response */
+    STAGE_SENT,            /* a fresh connection, the request sent at least in part, no response */
+    STAGE_RESPONSE_TIMEOUT,
+    STAGE_RESPONSE         /* the response had begun */
+};
+
+/* --- what an upstream tells the exchange, always from an event of its own --- */
+
+/* The connection is ready: the request is sent by the operations before this returns. */
+enum exchange_hold exchange_upstream_ready(struct exchange *);
+/* There is room for request body again. */
+enum exchange_hold exchange_upstream_writable(struct exchange *);
+enum exchange_hold exchange_upstream_failed(struct exchange *, enum upstream_stage, enum reason, const char *detail);
+/* An interim response (1xx but 101). */
+enum exchange_hold exchange_interim(struct exchange *, struct http_head *, const char *base);
+/* The head, with what has come of the body. *full: wait for want_body before giving more. */
+enum exchange_hold exchange_response(struct exchange *, struct http_head *, const char *base, const struct http_message *, struct slice body,
+                                     bool end, bool *full);
+enum exchange_hold exchange_response_body(struct exchange *, struct slice body, bool end, bool *full);
 
 #endif

@@ -23,8 +23,9 @@ struct chunk_decoder {
     uint8_t digits;
 };
 
-/* Reads data[0..n) and leaves the payload, moved together, in data[0..*payload). *consumed <= n bytes were read; fewer only when the
- * body ended (what follows belongs to the next message). HTTP_PARSE_DONE at the body's end, HTTP_PARSE_MORE, HTTP_PARSE_ERROR. */
+/* Reads data[0..n) and leaves the payload, moved together, in data[0..*payload). *consumed <= n bytes were read; fewer only when
+ * the body ended (what follows belongs to the next message) or is wrong. HTTP_PARSE_DONE at the body's end, HTTP_PARSE_MORE,
+ * HTTP_PARSE_ERROR. */
 enum http_parse_result chunk_decode(struct chunk_decoder *, char *data, size_t n, size_t *payload, size_t *consumed);
 
 #define CHUNK_HEAD_MAX 20

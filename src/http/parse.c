@@ -379,7 +379,9 @@ static enum http_parse_result field_lines(const struct input *in, enum parse_sta
     }
 }
 
-static enum http_parse_result parse(const struct input *in, enum http_parse_result (*start_line)(const struct input *, const char **))
+typedef enum http_parse_result start_line_fn(const struct input *, const char **next);
+
+static enum http_parse_result parse(const struct input *in, start_line_fn *start_line)
 {
     enum parse_state state = in->parser->state;
     if (state == STATE_DONE)

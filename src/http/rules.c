@@ -157,10 +157,10 @@ static void survey_request_field(struct survey *s, struct http_field *f, const c
     }
 }
 
-/* A sender must not nominate fields meant for all recipients (RFC 9110 7.6.1), and we don't let it: the framing and Host are ours to
- * write in any case; what a trusted hop before us says of the client and of the path must not vanish at the client's own wish, for a
- * backend may take its absence for "comes from inside". Cookie and Authorization are not here: who nominates them disowns nothing but
- * his own credentials. Content-Length stands here for the responses to HEAD, where it is forwarded. */
+/* A sender must not nominate fields meant for all recipients (RFC 9110 7.6.1), and we don't let it: the framing and Host are ours
+ * to write in any case; what a trusted hop before us says of the client and of the path must not vanish at the client's own wish,
+ * for a backend may take its absence for "comes from inside". Cookie and Authorization are not here: who nominates them disowns
+ * nothing but his own credentials. Content-Length stands here for the responses to HEAD, where it is forwarded. */
 static bool is_protected(const struct http_field *f, const char *base)
 {
     switch ((enum http_field_id)f->id) {
@@ -282,7 +282,8 @@ static bool split_host(struct slice value, struct http_message *out)
 }
 
 /* RFC 9112 3.2, 3.2.2. We don't let the target override a different Host, as it says: two opinions on the host are an attack. */
-static enum http_parse_error judge_host(const struct http_head *head, const char *base, const struct survey *s, struct http_message *out)
+static enum http_parse_error judge_host(const struct http_head *head, const char *base, const struct survey *s,
+                                        struct http_message *out)
 {
     struct slice authority = { base + head->authority, head->authority_len };
     struct slice field = s->host ? http_field_value(base, s->host) : (struct slice){ NULL, 0 };

@@ -10,7 +10,7 @@ enum http_body { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE /* respo
 struct http_message {
     enum http_body body;
     uint64_t length;        /* BODY_LENGTH: > 0 for requests; may be 0 in responses (and stands for the header of HEAD and 304) */
-    bool has_length;        /* a Content-Length was given, also where there is no body (HEAD, 304, a request's 0); false for 1xx, 204 */
+    bool has_length;        /* a Content-Length was given, also where no body follows (HEAD, 304, requests); not with 1xx, 204 */
     bool keep_alive;        /* the sender keeps the connection open afterwards */
     bool upgrade_websocket; /* requests: Connection: upgrade and Upgrade: websocket, HTTP/1.1; 101 responses: the same */
     bool expect_continue;   /* requests with a body, HTTP/1.1: the client may wait for a 100 before it sends it */
@@ -18,14 +18,14 @@ struct http_message {
     struct slice host_port; /* the same with the port as it was sent */
 };
 
-/* Judges a parsed request by the table of hard cases and marks with FIELD_DROP: framing (Content-Length, Transfer-Encoding), hop-by-hop
- * (Connection and all it names except a protected few, Keep-Alive, Proxy-Authenticate, Proxy-Authorization, Proxy-Connection, TE, Trailer,
- * Upgrade), Host and Expect. HTTP_ERROR_NONE, or what is wrong: then *out is void, nobody knows where the message ends, and the
- * connection has to close. `base` is where the head's offsets count from. */
+/* Judges a parsed request by the table of hard cases and marks with FIELD_DROP: framing (Content-Length, Transfer-Encoding),
+ * hop-by-hop (Connection and all it names except a protected few, Keep-Alive, Proxy-Authenticate, Proxy-Authorization,
+ * Proxy-Connection, TE, Trailer, Upgrade), Host and Expect. HTTP_ERROR_NONE, or what is wrong: then *out is void, nobody knows
+ * where the message ends, and the connection has to close. `base` is where the head's offsets count from. */
 enum http_parse_error http_request_rules(struct http_head *, const char *base, struct http_message *out);
-/* The same for a response to `method`; `upgrade_requested`: the request asked for websocket (else a 101 is an error, as is one that doesn't
- * say both Connection: upgrade and Upgrade: websocket). Errors become 502. Marks framing and hop-by-hop fields; Content-Length stays
- * for HEAD and 304 (unmarked), where it says what a GET would have had. */
+/* The same for a response to `method`; `upgrade_requested`: the request asked for websocket (else a 101 is an error, as is one
+ * without both Connection: upgrade and Upgrade: websocket). Errors become 502. Marks framing and hop-by-hop fields; Content-Length
+ * stays for HEAD and 304 (unmarked), where it says what a GET would have had. */
 enum http_parse_error http_response_rules(struct http_head *, const char *base, enum http_method method, bool upgrade_requested,
                                           struct http_message *out);
 /* May a request with this method be sent again though it may have been processed? (RFC 9110 9.2.1, 9.2.2) */

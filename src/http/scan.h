@@ -1,4 +1,4 @@
-/* Character classes of HTTP and of its URIs, and the scanners that run over long tokens. Inline: they are the parser's inner loops. */
+/* Character classes of HTTP and of its URIs, and the scanners that run over long tokens: inline, as the parser's inner loops. */
 #ifndef PENSTOCK_HTTP_SCAN_H
 #define PENSTOCK_HTTP_SCAN_H
 

@@ -1,0 +1,44 @@
+/* Who may be sent to, how gladly, and what that makes of a pool: file, operator, monitors and passing traffic combined in one place,
+ * for the workers that choose and for the control thread that tells. Reads live state; any thread. */
+#ifndef PENSTOCK_BALANCE_CANDIDATE_H
+#define PENSTOCK_BALANCE_CANDIDATE_H
+
+#include "balance/config.h"
+#include "balance/live.h"
+
+/* From the best to the worst. A choice looks at one level after the other. */
+enum usability {
+    USABLE_HEALTHY,     /* the monitors pass, or there are none; traffic has nothing against it */
+    USABLE_EJECTED,     /* the monitors pass, traffic failed */
+    USABLE_UNKNOWN,     /* no verdict yet */
+    USABLE_LAST_RESORT, /* down; only when everything is (panic) */
+    USABLE_NEVER,       /* drained, disabled, by the file or by the operator: nothing overrides that */
+    USABILITIES
+};
+enum usability endpoint_usability(const struct endpoint *, nsec_t now);
+
+/* The file's weight or the operator's, times the slow start's share (linear from 10 % over the pool's slow_start). `ramp`: whether
+ * slow start applies (not where fewer than two endpoints are usable). */
+double endpoint_weight(const struct endpoint *, nsec_t now, bool ramp);
+bool endpoint_is_ramping(const struct endpoint *, nsec_t now);
+
+/* DRAINING endpoints count as never usable here. */
+struct pool_census {
+    unsigned at[USABILITIES];
+};
+void pool_take_census(const struct pool *, nsec_t now, struct pool_census *);
+/* Is the pool enabled, and has it its minimum of endpoints of that level or better? */
+bool pool_is_usable(const struct pool *, const struct pool_census *, enum usability level);
+
+enum pool_state { POOL_HEALTHY, POOL_DEGRADED, POOL_CRITICAL, POOL_UNKNOWN, POOL_DISABLED };
+const char *pool_state_name(enum pool_state); /* "healthy", "degraded", "critical", "unknown", "disabled" */
+/* healthy: all endpoints that may be used are; degraded: some are not, the minimum is met; critical: it isn't; unknown: it could be met
+ * once the unknown ones have a verdict. */
+enum pool_state pool_state(const struct pool *, const struct pool_census *);
+
+/* What a policy is shown: one candidate per endpoint of the pool, by its order, of weight 0 where it is worse than `level`. */
+void pool_fill_candidates(const struct pool *, enum usability level, nsec_t now, struct steering_candidate *out);
+/* The same for the default pools of a load balancer: weight 0 where the pool isn't usable at that level. */
+void load_balancer_fill_candidates(const struct load_balancer *, enum usability level, nsec_t now, struct steering_candidate *out);
+
+#endif
