@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <uthash.h>
 
+struct admin;
 struct bus;
 struct store;
 struct dispatcher;
@@ -68,6 +69,7 @@ struct control {
     struct worker **workers;      /* those that move traffic */
     size_t n_workers;
     struct worker *admin;         /* serves the admin API on this loop */
+    struct admin *api;            /* made by admin_start, freed by admin_stop */
     struct bus *bus;
     struct store *store;
     struct dispatcher *dispatcher;

@@ -20,7 +20,7 @@ struct local_request {
     enum http_method method;
     struct slice path;           /* without the query, not decoded */
     struct slice query;          /* without the "?" */
-    struct slice authorization, accept, content_type, host;
+    struct slice authorization, accept, content_type, host, last_event_id; /* n 0: not given */
     struct slice body;           /* whole, at most LOCAL_BODY_MAX (more was answered with 413) */
     bool over_unix_socket;
     struct address client;       /* TCP only */
