@@ -20,6 +20,8 @@ struct conf_messages {
     size_t n;
     size_t errors;
 };
+/* Texts are copied. */
+void conf_messages_add(struct conf_messages *, enum conf_severity, const struct source *at, const char *format, ...) __attribute__((format(printf, 4, 5)));
 void conf_messages_clear(struct conf_messages *);
 /* "FILE:LINE: message" a line, sorted by file and line; warnings say "warning: ". */
 void conf_messages_print(const struct conf_messages *, struct text *out);

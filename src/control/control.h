@@ -6,6 +6,7 @@
 #include "balance/config.h"
 #include "balance/verdict.h"
 #include "conf/conf.h"
+#include "net/mailbox.h"
 
 #include <ev.h>
 #include <jansson.h>
@@ -21,46 +22,87 @@ struct scheduler;
 struct resolver;
 struct resolver_watch;
 struct worker;
+struct log_sink;
+struct control;
+struct sockets;
+struct threads;
+struct certificates;
+
+/* A UUID that endpoints name. What is known of it here comes through those endpoints: the edge says 530/1033 or 1016 in place of a
+ * tunnel without a connection, and any other answer was carried by one. */
+enum tunnel_status { TUNNEL_UNKNOWN, TUNNEL_HEALTHY, TUNNEL_DEGRADED /* endpoints contradict each other */, TUNNEL_DOWN, TUNNEL_INACTIVE /* never connected */ };
+const char *tunnel_status_name(enum tunnel_status); /* "unknown", "healthy", "degraded", "down", "inactive" */
+struct tunnel_record {
+    char *id;
+    char *name;   /* of the first endpoint that names it */
+    enum tunnel_status status;
+    nsec_t since; /* wall */
+    char reason[VERDICT_TEXT_SIZE];
+    const struct config *config; /* the last one that names it */
+    UT_hash_handle hh;
+};
 
 /* What control knows of an endpoint beyond its live state; keyed by id, survives reloads. */
 struct endpoint_record {
     char *id;
     struct endpoint_live *live;
-    struct resolver_watch *watch; /* NULL: numeric or a unix socket */
     struct control *control;
+    const struct endpoint *endpoint; /* in the configuration in force */
     struct evidence evidence;
     struct verdict verdict;
     nsec_t since;                 /* wall: of the verdict's state */
-    nsec_t usable_since;          /* monotonic; 0: since the start */
-    const struct endpoint *endpoint; /* in the configuration in force; NULL once it is gone */
+    bool judged;                  /* a verdict other than unknown was reached since the process began */
+
+    struct resolver_watch *watch; /* NULL: a unix socket */
+    char *watched_host;
+    uint16_t watched_port;
+    bool resolved;                /* its name had an answer at least once */
+    char name_problem[VERDICT_TEXT_SIZE]; /* the last refresh failed and the former addresses serve on; "": nothing wrong */
+
+    struct tunnel_record *tunnel; /* NULL: it names none */
+    bool tunnel_failed;           /* traffic ejected it because the tunnel was inactive, and nothing good came through since */
+    uint64_t good_answers;        /* of traffic, when that ejection ended; see health.c */
     UT_hash_handle hh;
 };
 
 struct pool_record {
     char *name;
     enum pool_state state;
+    enum pool_state told; /* by the last event; UNKNOWN: none yet */
     nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
     const struct pool *pool;
     UT_hash_handle hh;
 };
 
-enum load_balancer_state { LB_HEALTHY /* first choice in use, all pools usable */, LB_DEGRADED /* some pool is not usable */, LB_FAILOVER /* the first pool is not usable */,
+enum load_balancer_state { LB_UNKNOWN /* no verdicts yet */, LB_HEALTHY /* first choice in use, all pools usable */,
+                           LB_DEGRADED /* some pool is not as it should be */, LB_FAILOVER /* the first pool is not usable */,
                            LB_FALLBACK /* no pool usable: fallback pool or least bad endpoints, health ignored */, LB_DOWN /* nobody to send to */, LB_DISABLED };
 const char *load_balancer_state_name(enum load_balancer_state);
 struct load_balancer_record {
     char *name;
     enum load_balancer_state state;
-    nsec_t since;
+    enum load_balancer_state told;
+    nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
     const struct pool *pool; /* where requests go by order; NULL: nowhere */
     const struct load_balancer *load_balancer;
     UT_hash_handle hh;
 };
 
+/* What the operator said at run time, also of endpoints that the file does not have at the moment. */
+struct override_record {
+    char *id;
+    enum admin_state admin;
+    double weight; /* NaN: the file's */
+    UT_hash_handle hh;
+};
+
 struct control {
     struct ev_loop *loop;
+    struct mailbox mailbox;       /* what workers post; its owner is this */
     struct config *config;        /* in force */
+    uint64_t generation;          /* of the last configuration published */
     const char *config_path;
     char *state_dir;              /* NULL: nothing is kept on disk */
     nsec_t started;               /* wall */
@@ -70,14 +112,24 @@ struct control {
     size_t n_workers;
     struct worker *admin;         /* serves the admin API on this loop */
     struct admin *api;            /* made by admin_start, freed by admin_stop */
+    struct log_sink *access_log;  /* NULL: off */
     struct bus *bus;
     struct store *store;
     struct dispatcher *dispatcher;
     struct scheduler *scheduler;
     struct resolver *resolver;
+    struct sockets *sockets;      /* what we listen on */
+    struct threads *threads;      /* what the workers run on */
+    struct certificates *certificates; /* when ours end */
     struct endpoint_record *endpoints; /* uthash, by id */
     struct pool_record *pools;         /* by name */
-    struct load_balancer_record *load_balancers;
+    struct load_balancer_record *load_balancers; /* by name */
+    struct tunnel_record *tunnels;     /* by id */
+    struct override_record *overrides; /* by endpoint id */
+    ev_timer sweep;               /* runs only while something is ejected, ramping, or waits for a good answer */
+    unsigned sweeps;
+    unsigned next_worker;         /* whom the next probe goes to */
+    char last_rejection[256];     /* the first error of a configuration that was refused since the one in force; "": none */
 };
 
 struct endpoint_record *control_find_endpoint(struct control *, const char *id);
@@ -99,7 +151,7 @@ bool control_monitor_test(struct control *, const char *pool, const char *endpoi
 struct serve_options {
     const char *config_path;
     const char *state_dir; /* NULL: the configuration's, $STATE_DIRECTORY, the default */
-    bool check_first;
+    bool check_first;      /* listen only once every monitor has looked at its endpoints */
 };
 int control_serve(const struct serve_options *);
 

@@ -19,9 +19,12 @@ struct worker_options {
     struct balance_epoch *epoch;
     struct log_sink *access_log; /* NULL: none */
     struct mailbox *control;    /* where probes go back to and notices are posted */
-    /* Posted to the control thread's mailbox handler, see worker_notice. */
+    /* Both run on the control thread, brought there by its mailbox. An endpoint failed (`ejected`: and this failure ejected it). */
     void (*notice)(void *arg, const struct endpoint_live *, enum reason, bool ejected);
-    void *notice_arg;
+    /* The posted configuration of this generation is in force in the worker, which watches only the sockets that came with it: the control
+     * thread may close others. */
+    void (*adopted)(void *arg, unsigned index, uint64_t generation);
+    void *arg;
 };
 
 /* Any thread, before worker_start. */
@@ -32,13 +35,15 @@ void worker_free(struct worker *);
 /* Any thread: counters are atomics. */
 const struct worker_counters *worker_counters(const struct worker *);
 
-/* Any thread; takes over one reference to the configuration. `fds`: this worker's listening socket per listener of the configuration. */
+/* Any thread; takes over one reference to the configuration. `fds`: this worker's listening socket per listener of the configuration, or
+ * -1 where it is not to listen (yet); copied. The sockets stay the control thread's: the worker never closes one. */
 void worker_post_config(struct worker *, struct config *, const int *fds);
 void worker_post_probe(struct worker *, struct probe *);
-/* Any thread: stop accepting, let exchanges end within the timeouts of shutdown, then break the loop. */
+/* Any thread: stop accepting, let exchanges end within the timeouts of shutdown, then break the loop. Again with less: sooner. */
 void worker_post_stop(struct worker *, nsec_t grace, nsec_t upgrade_grace);
 
-/* Serves `handler` on these listening sockets instead of load balancers: the admin worker. */
+/* Serves `handler` on these listening sockets instead of load balancers: the admin worker. Again after a reload: these sockets from now on,
+ * the others are not watched any more when this returns. Takes over one reference to the configuration. */
 void worker_serve_local(struct worker *, const int *fds, size_t n, local_handler *, void *arg, struct config *);
 
 #endif
