@@ -1,11 +1,11 @@
-/* The two tables of functions between a client's side and an upstream's, and what the sides tell the exchange between them.
+/* The two tables of functions between a client's side and an upstream's, and what an upstream tells the exchange between them.
  *
  * HTTP/1, tunnel streams, the admin API and probes are implementations; nothing else branches on protocol. Rules:
  *  - An operation never calls back into the exchange: what it learns at once it returns, the rest it tells later from an event of
- *    its own (ev_feed_event). So no operation can free its caller.
- *  - A send takes all it is given (one buffer at the most) and says whether it wants more now.
- *  - An exchange_… function says whether the exchange still holds the side that called it. After EXCHANGE_LET_GO it does not: the
- *    side must not mention the exchange again, and closes or reuses itself as it sees fit. */
+ *    its own. So no operation can free its caller.
+ *  - Bytes that a send did not take stay with the giver, who offers them again, from the same byte on, when told that there is room.
+ *  - What an upstream calls says whether the exchange still holds it. After EXCHANGE_LET_GO it does not: the upstream must not
+ *    mention the exchange again, and closes or reuses itself as it sees fit. The exchange never aborts its caller. */
 #ifndef PENSTOCK_BALANCE_OPS_H
 #define PENSTOCK_BALANCE_OPS_H
 
@@ -14,6 +14,7 @@
 #include "http/rules.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct exchange;
 
@@ -33,23 +34,20 @@ struct message_out {
     enum http_body body;
     uint64_t length;              /* with has_length: what Content-Length says (HEAD and 304 have one without a body) */
     bool has_length;
-    bool upgrade;                 /* a websocket handshake, or its 101 */
+    bool upgrade;                 /* a websocket handshake, or its 101: raw bytes follow in both directions */
 };
 
-enum send_result {
-    SEND_OK,
-    SEND_FULL,   /* taken, but stop giving until told that there is room again */
-    SEND_FAILED, /* that side is gone; it forgets the exchange */
-};
+/* What a send returns: the bytes of the body taken (0 … all), or this: that side is gone and forgets the exchange. */
+enum { SEND_FAILED = -1 };
 
 enum exchange_hold { EXCHANGE_HOLDS, EXCHANGE_LET_GO };
 
 struct client_ops {
     /* 103 and the like. May be ignored. */
     void (*send_interim)(void *client, const struct message_out *);
-    /* `end`: nothing follows. */
-    enum send_result (*send_head)(void *client, const struct message_out *, struct slice body, bool end);
-    enum send_result (*send_body)(void *client, struct slice body, bool end);
+    /* `end`: nothing follows; with all of the body taken the message is complete. */
+    ssize_t (*send_head)(void *client, const struct message_out *, struct slice body, bool end);
+    ssize_t (*send_body)(void *client, struct slice body, bool end);
     /* The body is wanted now (an Expect may be answered), or there is room again: read on, from the client's next event. */
     void (*want_body)(void *client);
     /* The exchange is over and forgotten. REASON_NONE: the response was sent whole. Else it can't be completed, or never began: the
@@ -58,8 +56,8 @@ struct client_ops {
 };
 
 struct upstream_ops {
-    enum send_result (*send_head)(void *upstream, const struct message_out *, struct slice body, bool end);
-    enum send_result (*send_body)(void *upstream, struct slice body, bool end);
+    ssize_t (*send_head)(void *upstream, const struct message_out *, struct slice body, bool end);
+    ssize_t (*send_body)(void *upstream, struct slice body, bool end);
     /* There is room on the client's side again: read on, from the upstream's next event. */
     void (*want_body)(void *upstream);
     /* Not wanted any more: cancel, and forget the exchange. */
@@ -76,7 +74,20 @@ enum upstream_stage {
     STAGE_RESPONSE         /* the response had begun */
 };
 
-/* --- what an upstream tells the exchange, always from an event of its own --- */
+/* --- what a client's side tells the exchange, see proxy/exchange.h for how one begins. After each, `end` may have been called. --- */
+
+/* Where the next bytes of the request's body go: at most *room; NULL while there is no room (want_body will tell). */
+char *exchange_body_space(struct exchange *, size_t *room);
+/* `n` bytes of payload stand there now. `end`: the body is complete. */
+void exchange_body_arrived(struct exchange *, size_t n, bool end);
+/* There is room again for what the client's side did not take. */
+void exchange_client_writable(struct exchange *);
+/* The client is gone, or broke the rules in the middle of its body. It is not told anything any more. */
+void exchange_client_gone(struct exchange *, enum reason);
+/* The client has closed its sending side only, its request being complete. */
+void exchange_client_half_closed(struct exchange *);
+
+/* --- what an upstream tells it, always from an event of its own --- */
 
 /* The connection is ready: the request is sent by the operations before this returns. */
 enum exchange_hold exchange_upstream_ready(struct exchange *);
@@ -84,10 +95,10 @@ enum exchange_hold exchange_upstream_ready(struct exchange *);
 enum exchange_hold exchange_upstream_writable(struct exchange *);
 enum exchange_hold exchange_upstream_failed(struct exchange *, enum upstream_stage, enum reason, const char *detail);
 /* An interim response (1xx but 101). */
-enum exchange_hold exchange_interim(struct exchange *, struct http_head *, const char *base);
-/* The head, with what has come of the body. *full: wait for want_body before giving more. */
+enum exchange_hold exchange_interim(struct exchange *, const struct http_head *, const char *base);
+/* The head, with what has come of the body. *taken: how much of the body was; the rest is offered again after want_body. */
 enum exchange_hold exchange_response(struct exchange *, struct http_head *, const char *base, const struct http_message *, struct slice body,
-                                     bool end, bool *full);
-enum exchange_hold exchange_response_body(struct exchange *, struct slice body, bool end, bool *full);
+                                     bool end, size_t *taken);
+enum exchange_hold exchange_response_body(struct exchange *, struct slice body, bool end, size_t *taken);
 
 #endif

@@ -1,0 +1,95 @@
+/* What the files of proxy/ share: the inside of a worker, and a configuration as one worker uses it. */
+#ifndef PENSTOCK_PROXY_CORE_H
+#define PENSTOCK_PROXY_CORE_H
+
+#include "base/buffer.h"
+#include "base/freelist.h"
+#include "base/list.h"
+#include "base/random.h"
+#include "net/mailbox.h"
+#include "net/timer.h"
+#include "proxy/access_log.h"
+#include "proxy/h1_out.h"
+#include "proxy/retry.h"
+#include "proxy/route.h"
+#include "proxy/worker.h"
+
+struct group;
+struct upstream_pool;
+
+/* Counted without atomics: by the worker while it is the newest, and by the exchanges that began with it. */
+struct snapshot {
+    struct config *config;
+    struct worker *worker;
+    unsigned refs;
+    struct route_table *routes;
+    struct group *load_balancers; /* steering between pools, by the load balancer's index */
+    struct group *pools;          /* steering within a pool, by its index */
+    struct group *fallbacks;      /* by the load balancer's index: none where it has no fallback pool */
+    struct upstream_pool **upstreams; /* by the endpoint's index */
+};
+
+struct snapshot *snapshot_new(struct worker *, struct config *, const struct snapshot *old);
+static inline struct snapshot *snapshot_ref(struct snapshot *s)
+{
+    s->refs++;
+    return s;
+}
+void snapshot_unref(struct snapshot *);
+
+/* One listening socket of this worker. It outlives the configurations that name it, and the last connection it accepted. */
+struct worker_listener {
+    ev_io io;
+    struct list link;
+    struct worker *worker;
+    unsigned refs;
+    struct tls_server *tls; /* of the newest configuration; NULL: plain */
+    bool is_unix;
+    char *address;
+};
+
+struct worker {
+    struct ev_loop *loop;
+    struct worker_options options;
+    struct timers timers;
+    struct mailbox mailbox;
+    struct random random;
+    struct buffer_pool buffers;
+    struct freelist clients_free, upstreams_free, exchanges_free, heads_free;
+    struct h1_writer writer;
+    struct snapshot *snapshot;     /* the newest; NULL before the first */
+    struct list listeners;
+    struct list clients, dead_clients, dead_upstreams;
+    struct list busy_upstreams, exchanges;
+    struct list queue;             /* exchanges that wait for an endpoint below its max_in_flight */
+    struct timer queue_timer;      /* looks again: other workers free endpoints too */
+    struct log_lines *log;         /* NULL: no access log */
+    struct retry_budget budget;
+    ev_check check;                /* the first callback of each turn of the loop */
+    ev_prepare prepare;            /* the last */
+    local_handler *local;          /* the admin API; NULL: load balancers */
+    void *local_arg;
+    bool stopping;
+    nsec_t stop_at, cut_at;        /* when exchanges, and upgraded connections, are cut */
+    struct timer stop_timer;
+    struct worker_counters counters;
+};
+
+static inline nsec_t worker_now(const struct worker *w)
+{
+    return w->timers.now;
+}
+
+static inline struct endpoint_counts *worker_counts(struct worker *w, struct endpoint_live *live)
+{
+    return &live->counts[w->options.index];
+}
+
+/* Tells the worker that one fewer exchange is under way on an endpoint: a queued one may go. */
+void worker_wake_queue(struct worker *);
+/* Tells the worker that a connection or an exchange is gone: a stopping worker may end. */
+void worker_check_stopped(struct worker *);
+
+void listener_unref(struct worker_listener *);
+
+#endif
