@@ -11,7 +11,7 @@ enum usability {
     USABLE_HEALTHY,     /* the monitors pass, or there are none; traffic has nothing against it */
     USABLE_EJECTED,     /* the monitors pass, traffic failed */
     USABLE_UNKNOWN,     /* no verdict yet */
-    USABLE_LAST_RESORT, /* down; only when everything is (panic) */
+    USABLE_LAST_RESORT, /* down, or nothing speaks for it and traffic against it; only when everything is (panic) */
     USABLE_NEVER,       /* drained, disabled, by the file or by the operator: nothing overrides that */
     USABILITIES
 };
@@ -22,7 +22,7 @@ enum usability endpoint_usability(const struct endpoint *, nsec_t now);
 double endpoint_weight(const struct endpoint *, nsec_t now, bool ramp);
 bool endpoint_is_ramping(const struct endpoint *, nsec_t now);
 
-/* DRAINING endpoints count as never usable here. */
+/* Endpoints of weight 0 count as never usable here: no policy would choose them. */
 struct pool_census {
     unsigned at[USABILITIES];
 };
@@ -32,13 +32,14 @@ bool pool_is_usable(const struct pool *, const struct pool_census *, enum usabil
 
 enum pool_state { POOL_HEALTHY, POOL_DEGRADED, POOL_CRITICAL, POOL_UNKNOWN, POOL_DISABLED };
 const char *pool_state_name(enum pool_state); /* "healthy", "degraded", "critical", "unknown", "disabled" */
-/* healthy: all endpoints that may be used are; degraded: some are not, the minimum is met; critical: it isn't; unknown: it could be met
- * once the unknown ones have a verdict. */
+/* healthy: all endpoints that may be used are; degraded: some are down or ejected, the minimum is met; critical: it isn't; unknown: some have
+ * no verdict yet, and either none is known to be bad or the minimum could be met once they have one. */
 enum pool_state pool_state(const struct pool *, const struct pool_census *);
 
 /* What a policy is shown: one candidate per endpoint of the pool, by its order, of weight 0 where it is worse than `level`. */
 void pool_fill_candidates(const struct pool *, enum usability level, nsec_t now, struct steering_candidate *out);
-/* The same for the default pools of a load balancer: weight 0 where the pool isn't usable at that level. */
+/* The same for the default pools of a load balancer: weight 0 where the pool isn't usable at that level. A pool has been usable for as long
+ * as its minimum was met without a gap, by whichever of its endpoints. */
 void load_balancer_fill_candidates(const struct load_balancer *, enum usability level, nsec_t now, struct steering_candidate *out);
 
 #endif

@@ -138,7 +138,7 @@ struct endpoint {
     float latitude, longitude; /* NaN if unknown */
     uint64_t dial_hash;      /* changes when a kept connection must not be used for it any more */
 
-    struct tls_client *tls_client; /* NULL without tls */
+    struct tls_client *tls_client; /* NULL without tls; may be shared with other endpoints of this configuration */
     struct endpoint_live *live;    /* attached before publishing; one reference */
     struct source at;
 };

@@ -25,10 +25,10 @@ struct endpoint_counts {
     _Atomic uint64_t bytes_sent, bytes_received;
 };
 
-/* Sliding window of passive health: two half windows, swapped by whoever notices that the older is over. */
+/* Sliding window of passive health: the current half window and the one before. Each is one word, its number and its counts together,
+ * so that whoever finds an old one begins it anew in the same compare-and-swap that counts; see outlier.c. */
 struct outlier_window {
-    _Atomic uint64_t epoch;           /* number of the current half window */
-    _Atomic uint32_t requests[2], failures[2];
+    _Atomic uint64_t halves[2];
 };
 
 struct endpoint_live {
@@ -36,10 +36,12 @@ struct endpoint_live {
     _Atomic unsigned refs;
 
     /* control thread writes */
-    _Atomic uint8_t health;           /* enum health: the monitors' verdict */
-    _Atomic uint8_t admin;            /* enum admin_state: the operator's word at run time */
+    _Atomic uint8_t health;           /* enum health: the monitors' verdict; by endpoint_set_health */
+    _Atomic uint8_t admin;            /* enum admin_state: the operator's word at run time; by endpoint_set_admin */
     _Atomic double weight_override;   /* NaN: none */
-    _Atomic nsec_t slow_start_from;   /* 0: not ramping */
+    _Atomic nsec_t slow_start_from;   /* the last return from being down, ejected, drained or disabled; 0: none yet */
+    _Atomic nsec_t usable_since;      /* the same; 0: usable since the start */
+    _Atomic nsec_t usable_until;      /* the last loss; means something only while it isn't usable. The worker that ejects writes it too */
     _Atomic bool dialable;            /* false: the name has no address, or none that can be reached */
     _Atomic double probe_latency_s;   /* NaN: unknown */
 
@@ -49,6 +51,7 @@ struct endpoint_live {
     _Atomic nsec_t ejected_until;     /* 0: not ejected */
     _Atomic uint32_t ejections;       /* in a row, for the back-off; decays by one per clean period */
     _Atomic uint8_t ejected_for;      /* enum reason of the last failure before it */
+    _Atomic nsec_t clean_since;       /* control: from when on the next clean period counts */
     _Atomic double latency_s;         /* peak EWMA of time to first byte; NaN: unknown */
     _Atomic nsec_t latency_at;
 
@@ -63,6 +66,11 @@ struct endpoint_live {
 struct endpoint_live *endpoint_live_new(const char *id, unsigned workers);
 struct endpoint_live *endpoint_live_ref(struct endpoint_live *);
 void endpoint_live_unref(struct endpoint_live *);
+
+/* The only writers of `health` and `admin`; control thread. A return to service begins the slow start and notes since when the endpoint has
+ * been usable; the first verdict after the start is no return. The caller moves the epoch. True if the value changed. */
+bool endpoint_set_health(struct endpoint_live *, enum health, nsec_t now);
+bool endpoint_set_admin(struct endpoint_live *, enum admin_state, nsec_t now);
 
 /* Sums over the workers. */
 uint32_t endpoint_in_flight(const struct endpoint_live *);
