@@ -12,18 +12,19 @@ enum conf_severity { CONF_ERROR, CONF_WARNING };
 struct conf_message {
     enum conf_severity severity;
     const char *file;
-    unsigned line;
+    unsigned line; /* 0: the file as a whole */
     const char *text;
 };
+/* Zero-initialised is empty. Sorted by file and line; at most 1000 are kept. */
 struct conf_messages {
     struct conf_message *items;
     size_t n;
-    size_t errors;
+    size_t errors; /* all of them, those not kept as well */
 };
 /* Texts are copied. */
 void conf_messages_add(struct conf_messages *, enum conf_severity, const struct source *at, const char *format, ...) __attribute__((format(printf, 4, 5)));
 void conf_messages_clear(struct conf_messages *);
-/* "FILE:LINE: message" a line, sorted by file and line; warnings say "warning: ". */
+/* "FILE:LINE: message" a line; warnings say "warning: ". */
 void conf_messages_print(const struct conf_messages *, struct text *out);
 
 /* Reads and checks a file whole: syntax, keys, types, ranges, references, then everything that can be known without serving
@@ -32,7 +33,9 @@ void conf_messages_print(const struct conf_messages *, struct text *out);
  * error, not the first only, and warnings either way. */
 struct config *conf_load(const char *path, struct conf_messages *messages);
 
-/* The manual's key list, from the same table, as a roff or Markdown table. */
+/* Every key of the language in the order of the manual, from the same table, a line each: path, type, default, range and help, separated
+ * by tabs. A path names the groups it stands in: "pools[].endpoints[].weight"; a list of groups has "[]". Unset fields are empty; the
+ * default of what must be given is "required". */
 void conf_print_keys(FILE *);
 
 #endif

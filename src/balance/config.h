@@ -1,5 +1,5 @@
-/* The model: one loaded configuration. Filled by conf/, completed by the control thread (live state attached, TLS contexts
- * made), immutable once published. All of it, strings included, lives in its arena; unset strings are NULL. */
+/* The model: one loaded configuration. Filled by conf/ (TLS contexts made), completed by the control thread (live state attached),
+ * immutable once published. All of it, strings included, lives in its arena; unset strings are NULL. */
 #ifndef PENSTOCK_BALANCE_CONFIG_H
 #define PENSTOCK_BALANCE_CONFIG_H
 
@@ -59,7 +59,7 @@ struct listener {
     size_t n_certificates;
     int min_version; /* TLS1_2_VERSION … */
     bool http2;
-    struct tls_server *tls_server; /* made by conf_check_files / conf_finish; freed with the configuration */
+    struct tls_server *tls_server; /* freed with the configuration */
     struct source at;
 };
 
@@ -138,7 +138,7 @@ struct endpoint {
     float latitude, longitude; /* NaN if unknown */
     uint64_t dial_hash;      /* changes when a kept connection must not be used for it any more */
 
-    struct tls_client *tls_client; /* NULL without tls; may be shared with other endpoints of this configuration */
+    struct tls_client *tls_client; /* one of the configuration's tls_clients; NULL without tls */
     struct endpoint_live *live;    /* attached before publishing; one reference */
     struct source at;
 };
@@ -234,13 +234,15 @@ struct config {
     size_t n_pools;
     size_t n_endpoints;        /* in all pools */
     struct endpoint **endpoints; /* by index */
+    struct tls_client **tls_clients; /* one for all endpoints of the same TLS settings: reading the system's store takes milliseconds */
+    size_t n_tls_clients;
     struct load_balancer *load_balancers;
     size_t n_load_balancers;
     struct channel_conf *channels;
     size_t n_channels;
-    struct texts files;        /* all files read or named, for the check that `user` can read them */
 };
 
+/* One reference, generation 0, all else zero. */
 struct config *config_new(void);
 static inline struct config *config_ref(struct config *c)
 {
