@@ -32,7 +32,7 @@ struct probe {
     char method[16];
     char *path;
     char host[PROBE_HOST_MAX];      /* Host header where the endpoint has none of its own; also the TLS name then */
-    const struct header_pair *headers; /* in `config` */
+    const struct header_pair *headers; /* in `config`; a Host among them is not sent: it is in `host` already */
     size_t n_headers;
     bool want_body;
     nsec_t timeout;
