@@ -23,12 +23,14 @@ static inline socklen_t address_length(const struct address *a)
     return a->sa.sa_family == AF_INET6 ? sizeof a->v6 : sizeof a->v4;
 }
 
-/* Host and port of "host:port", "[v6]:port" or ":port" (empty host). False if it is none of these, or the port isn't 1-65535. */
+/* Host and port of "host:port", "[v6]:port" or ":port" (empty host). False if it is none of these, the port isn't 1-65535, or the
+ * host doesn't fit. */
 bool address_split(const char *text, char *host, size_t host_size, uint16_t *port);
 /* Numeric only; an empty host is "::" (any, both families). */
 bool address_parse(const char *host, uint16_t port, struct address *out);
 uint16_t address_port(const struct address *);
 void address_set_port(struct address *, uint16_t port);
+/* Address and port; ::ffff:a.b.c.d is the same as a.b.c.d. */
 bool address_equal(const struct address *, const struct address *);
 /* The host without port or brackets; ::ffff:a.b.c.d is written a.b.c.d. Returns its length. */
 #define ADDRESS_TEXT_SIZE (INET6_ADDRSTRLEN + 8)
@@ -45,9 +47,11 @@ struct cidr_set {
     const struct cidr *items;
     size_t n;
 };
+/* Bits of the address beyond the "/n" are cleared. */
 bool cidr_parse(const char *text, struct cidr *out);
 bool cidr_set_contains(const struct cidr_set *, const struct address *);
-/* Unique-local, loopback, link-local, unspecified: what a public name must not resolve to to be reachable over the Internet. */
+/* Unique-local, private (IPv4), loopback, link-local, unspecified: what a public name must not resolve to to be reachable over the
+ * Internet. */
 bool address_is_unique_local(const struct address *);
 
 #endif

@@ -23,8 +23,9 @@ struct timer {
 struct timers {
     struct ev_loop *loop;
     ev_timer tick;
-    nsec_t now;        /* monotonic; refreshed by timers_refresh and at each tick */
+    nsec_t now;        /* monotonic; refreshed by timers_refresh and when the wheel turns */
     nsec_t turned_to;  /* slots up to this instant were met */
+    nsec_t wake_at;    /* while `tick` is active: the first slot with a timer; nothing wakes the loop in between */
     unsigned armed;
     struct list slots[TIMER_SLOTS];
 };
