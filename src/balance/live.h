@@ -72,6 +72,11 @@ void endpoint_live_unref(struct endpoint_live *);
 bool endpoint_set_health(struct endpoint_live *, enum health, nsec_t now);
 bool endpoint_set_admin(struct endpoint_live *, enum admin_state, nsec_t now);
 
+/* Not down, drained, disabled or ejected: what the notes of returns and losses are about. Any thread. */
+bool endpoint_in_service(const struct endpoint_live *, nsec_t now);
+/* Control thread: what kept it out of service is over; nothing is noted while something else does. */
+void endpoint_note_return(struct endpoint_live *, nsec_t now);
+
 /* Sums over the workers. */
 uint32_t endpoint_in_flight(const struct endpoint_live *);
 

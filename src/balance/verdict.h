@@ -18,7 +18,8 @@ enum diagnosis {
     DIAGNOSIS_NO_INGRESS_RULE,   /* 404 of the catch-all: the host is missing in the tunnel's ingress */
     DIAGNOSIS_PROBE_BLOCKED,     /* Access, WAF challenge, rate limit: says nothing about traffic */
     DIAGNOSIS_FORBIDDEN_HEADERS, /* error 1000: our own headers, or a loop */
-    DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_WRONG_BODY, DIAGNOSIS_MALFORMED
+    DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_WRONG_BODY, DIAGNOSIS_MALFORMED,
+    DIAGNOSES
 };
 const char *diagnosis_code(enum diagnosis);
 
@@ -55,6 +56,9 @@ struct verdict {
     char reason[VERDICT_TEXT_SIZE]; /* "down: 530/1033 from the edge 3 times: no connector of the tunnel is connected" */
 };
 
+/* All monitors must pass. In order: what the file and the operator say, a name that can't be dialled, monitors that fail, traffic that fails,
+ * monitors without a result. A blocked probe is no evidence: its endpoint is unknown, not down. Of several failures the one that explains
+ * the others leads. */
 void verdict_reach(const struct evidence *, nsec_t now, struct verdict *out);
 
 #endif

@@ -1,0 +1,179 @@
+#include "balance/candidate.h"
+
+#include "balance/outlier.h"
+
+#include <math.h>
+
+static const double SLOW_START_FLOOR = 0.1;
+
+enum usability endpoint_usability(const struct endpoint *e, nsec_t now)
+{
+    const struct endpoint_live *live = e->live;
+
+    if (!e->enabled || atomic_load_explicit(&live->admin, memory_order_relaxed) != ADMIN_ENABLED)
+        return USABLE_NEVER;
+    if (!atomic_load_explicit(&live->dialable, memory_order_relaxed))
+        return USABLE_LAST_RESORT;
+    bool ejected = outlier_is_ejected(live, now);
+    enum health health = e->pool->n_monitors ? atomic_load_explicit(&live->health, memory_order_relaxed) : HEALTH_UP;
+    switch (health) {
+    case HEALTH_UP:
+        return ejected ? USABLE_EJECTED : USABLE_HEALTHY;
+    case HEALTH_UNKNOWN:
+        return ejected ? USABLE_LAST_RESORT : USABLE_UNKNOWN;
+    case HEALTH_DOWN:
+        break;
+    }
+    return USABLE_LAST_RESORT;
+}
+
+/* 1 when it is not ramping. */
+static double slow_start_share(const struct endpoint *e, nsec_t now)
+{
+    nsec_t from = atomic_load_explicit(&e->live->slow_start_from, memory_order_relaxed);
+
+    if (!from || now - from >= e->pool->slow_start)
+        return 1;
+    return fmax(SLOW_START_FLOOR, (double)(now - from) / (double)e->pool->slow_start);
+}
+
+bool endpoint_is_ramping(const struct endpoint *e, nsec_t now)
+{
+    return slow_start_share(e, now) < 1;
+}
+
+double endpoint_weight(const struct endpoint *e, nsec_t now, bool ramp)
+{
+    double given = atomic_load_explicit(&e->live->weight_override, memory_order_relaxed);
+    double weight = isnan(given) ? e->weight : given;
+
+    return ramp ? weight * slow_start_share(e, now) : weight;
+}
+
+static enum usability census_level(const struct endpoint *e, nsec_t now)
+{
+    return endpoint_weight(e, now, false) > 0 ? endpoint_usability(e, now) : USABLE_NEVER;
+}
+
+void pool_take_census(const struct pool *pool, nsec_t now, struct pool_census *census)
+{
+    *census = (struct pool_census){ 0 };
+    for (size_t i = 0; i < pool->n_endpoints; i++)
+        census->at[census_level(&pool->endpoints[i], now)]++;
+}
+
+static unsigned usable_at(const struct pool_census *census, enum usability level)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i <= level && i < USABLE_NEVER; i++)
+        n += census->at[i];
+    return n;
+}
+
+static unsigned needed(const struct pool *pool)
+{
+    return pool->minimum_endpoints ? pool->minimum_endpoints : 1;
+}
+
+bool pool_is_usable(const struct pool *pool, const struct pool_census *census, enum usability level)
+{
+    return pool->enabled && usable_at(census, level) >= needed(pool);
+}
+
+const char *pool_state_name(enum pool_state state)
+{
+    static const char *const names[] = {
+        [POOL_HEALTHY] = "healthy", [POOL_DEGRADED] = "degraded", [POOL_CRITICAL] = "critical",
+        [POOL_UNKNOWN] = "unknown", [POOL_DISABLED] = "disabled",
+    };
+    return names[state];
+}
+
+enum pool_state pool_state(const struct pool *pool, const struct pool_census *census)
+{
+    unsigned healthy = census->at[USABLE_HEALTHY], unknown = census->at[USABLE_UNKNOWN];
+    unsigned bad = census->at[USABLE_EJECTED] + census->at[USABLE_LAST_RESORT];
+
+    if (!pool->enabled)
+        return POOL_DISABLED;
+    if (healthy < needed(pool))
+        return healthy + unknown >= needed(pool) ? POOL_UNKNOWN : POOL_CRITICAL;
+    if (bad)
+        return POOL_DEGRADED;
+    return unknown ? POOL_UNKNOWN : POOL_HEALTHY;
+}
+
+static float known(float of_endpoint, float of_pool)
+{
+    return isnan(of_endpoint) ? of_pool : of_endpoint;
+}
+
+void pool_fill_candidates(const struct pool *pool, enum usability level, nsec_t now, struct steering_candidate *out)
+{
+    struct pool_census census;
+    pool_take_census(pool, now, &census);
+    bool ramp = usable_at(&census, level) >= 2;
+
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        const struct endpoint *e = &pool->endpoints[i];
+        enum usability usability = endpoint_usability(e, now);
+        out[i] = (struct steering_candidate){
+            .id = e->hash,
+            .weight = usability <= level && usability != USABLE_NEVER ? endpoint_weight(e, now, ramp) : 0,
+            .latitude = known(e->latitude, pool->latitude),
+            .longitude = known(e->longitude, pool->longitude),
+            .order = e->order,
+            .usable_since = atomic_load_explicit(&e->live->usable_since, memory_order_relaxed),
+        };
+    }
+}
+
+/* Was it usable in the moment just before `instant`? By the last stretch that is known. */
+static bool was_usable_before(const struct endpoint *e, enum usability level, nsec_t instant, nsec_t now)
+{
+    if (atomic_load_explicit(&e->live->usable_since, memory_order_relaxed) >= instant)
+        return false;
+    return census_level(e, now) <= level || atomic_load_explicit(&e->live->usable_until, memory_order_relaxed) >= instant;
+}
+
+static unsigned count_usable_before(const struct pool *pool, enum usability level, nsec_t instant, nsec_t now)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < pool->n_endpoints; i++)
+        n += was_usable_before(&pool->endpoints[i], level, instant, now);
+    return n;
+}
+
+/* The latest instant before which the pool lacked its minimum. That can only be one at which an endpoint returned. */
+static nsec_t pool_usable_since(const struct pool *pool, enum usability level, nsec_t now)
+{
+    nsec_t latest = 0;
+
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        nsec_t since = atomic_load_explicit(&pool->endpoints[i].live->usable_since, memory_order_relaxed);
+        if (since > latest && count_usable_before(pool, level, since, now) < needed(pool))
+            latest = since;
+    }
+    return latest;
+}
+
+void load_balancer_fill_candidates(const struct load_balancer *lb, enum usability level, nsec_t now, struct steering_candidate *out)
+{
+    for (size_t i = 0; i < lb->n_default_pools; i++) {
+        const struct pool *pool = lb->default_pools[i];
+        struct pool_census census;
+        pool_take_census(pool, now, &census);
+        bool usable = pool_is_usable(pool, &census, level);
+        double weight = lb->pool_weights ? lb->pool_weights[i] : 1;
+        out[i] = (struct steering_candidate){
+            .id = pool->hash,
+            .weight = usable ? weight : 0,
+            .latitude = pool->latitude,
+            .longitude = pool->longitude,
+            .order = (unsigned)i,
+            .usable_since = usable ? pool_usable_since(pool, level, now) : 0,
+        };
+    }
+}

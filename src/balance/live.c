@@ -1,0 +1,111 @@
+#include "balance/live.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct endpoint_live *allocate(unsigned workers)
+{
+    size_t size = sizeof(struct endpoint_live) + workers * sizeof(struct endpoint_counts);
+    void *memory = aligned_alloc(_Alignof(struct endpoint_live), size);
+
+    if (!memory) {
+        fputs("penstock: out of memory\n", stderr);
+        abort();
+    }
+    return memset(memory, 0, size);
+}
+
+struct endpoint_live *endpoint_live_new(const char *id, unsigned workers)
+{
+    struct endpoint_live *live = allocate(workers);
+
+    live->id = mem_copy_text(id);
+    live->workers = workers;
+    atomic_init(&live->refs, 1);
+    atomic_init(&live->weight_override, (double)NAN);
+    atomic_init(&live->dialable, true);
+    atomic_init(&live->probe_latency_s, (double)NAN);
+    atomic_init(&live->latency_s, (double)NAN);
+    pthread_mutex_init(&live->address_lock, NULL);
+    return live;
+}
+
+struct endpoint_live *endpoint_live_ref(struct endpoint_live *live)
+{
+    atomic_fetch_add_explicit(&live->refs, 1, memory_order_relaxed);
+    return live;
+}
+
+void endpoint_live_unref(struct endpoint_live *live)
+{
+    if (!live || atomic_fetch_sub_explicit(&live->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    pthread_mutex_destroy(&live->address_lock);
+    free(live->id);
+    free(live);
+}
+
+/* No verdict yet speaks neither for nor against: it is no loss, and the first good one no return. */
+bool endpoint_in_service(const struct endpoint_live *live, nsec_t now)
+{
+    return atomic_load_explicit(&live->health, memory_order_relaxed) != HEALTH_DOWN &&
+           atomic_load_explicit(&live->admin, memory_order_relaxed) == ADMIN_ENABLED &&
+           atomic_load_explicit(&live->ejected_until, memory_order_relaxed) <= now;
+}
+
+void endpoint_note_return(struct endpoint_live *live, nsec_t now)
+{
+    if (!endpoint_in_service(live, now))
+        return;
+    atomic_store_explicit(&live->usable_since, now, memory_order_relaxed);
+    atomic_store_explicit(&live->slow_start_from, now, memory_order_relaxed);
+}
+
+static bool change(struct endpoint_live *live, _Atomic uint8_t *field, uint8_t value, nsec_t now)
+{
+    bool before = endpoint_in_service(live, now);
+    bool changed = atomic_exchange_explicit(field, value, memory_order_relaxed) != value;
+    bool after = endpoint_in_service(live, now);
+
+    if (before && !after)
+        atomic_store_explicit(&live->usable_until, now, memory_order_relaxed);
+    if (after && !before)
+        endpoint_note_return(live, now);
+    return changed;
+}
+
+bool endpoint_set_health(struct endpoint_live *live, enum health health, nsec_t now)
+{
+    return change(live, &live->health, (uint8_t)health, now);
+}
+
+bool endpoint_set_admin(struct endpoint_live *live, enum admin_state admin, nsec_t now)
+{
+    return change(live, &live->admin, (uint8_t)admin, now);
+}
+
+uint32_t endpoint_in_flight(const struct endpoint_live *live)
+{
+    uint32_t sum = 0;
+
+    for (unsigned i = 0; i < live->workers; i++)
+        sum += atomic_load_explicit(&live->counts[i].in_flight, memory_order_relaxed);
+    return sum;
+}
+
+void endpoint_set_addresses(struct endpoint_live *live, const struct address_set *addresses)
+{
+    pthread_mutex_lock(&live->address_lock);
+    live->addresses = *addresses;
+    pthread_mutex_unlock(&live->address_lock);
+}
+
+void endpoint_get_addresses(struct endpoint_live *live, struct address_set *out)
+{
+    pthread_mutex_lock(&live->address_lock);
+    *out = live->addresses;
+    pthread_mutex_unlock(&live->address_lock);
+}
