@@ -15,12 +15,15 @@ struct listen_spec {
     const char *group;  /* unix sockets; NULL: unchanged */
 };
 
-/* Opens `n` sockets into fds: TCP with SO_REUSEPORT one each; a unix socket once, the same descriptor in every place (a stale
- * socket file, one that nobody answers on, is replaced; a living one is an error). Host names are resolved (numeric or "localhost").
- * False, with everything closed again and a message in `error` (>= 256 bytes) that names the address and the cure. */
+/* Opens `n` sockets into fds, non-blocking and close-on-exec: TCP with SO_REUSEPORT one each (another process that listens there
+ * already is an error all the same); a unix socket once, the same descriptor in every place (a stale socket file, one that nobody
+ * answers on, is replaced; a living one is an error). The host is numeric, empty or "localhost" (127.0.0.1); "" and "::" take both
+ * families. What is accepted inherits TCP_NODELAY and keep-alive probes every 30 s.
+ * False, with everything closed again and a message in `error` (>= LISTENER_ERROR_SIZE bytes) that names the address and the cure. */
+#define LISTENER_ERROR_SIZE 256
 bool listener_open(const struct listen_spec *, int *fds, size_t n, char *error);
 
-/* Sockets inherited from systemd (LISTEN_FDS): the descriptor bound to `address`, or -1. */
+/* Sockets inherited from systemd (LISTEN_FDS): the descriptor that listens on `address`, made non-blocking and close-on-exec; or -1. */
 int listener_inherited(const char *address);
 
 #endif
