@@ -62,7 +62,8 @@ struct steering_policy {
     uint32_t abi; /* STEERING_ABI */
 
     /* Control thread, at load. Unlisted options were refused before. False with `error` filled in refuses the configuration;
-     * *config (may stay NULL) is shared by all workers and immutable. */
+     * *config (may stay NULL) is shared by all workers and immutable. An option that was not given may be missing: its default is the
+     * policy's own. May be NULL where there are no options. */
     bool (*configure)(const struct steering_options *, struct steering_error *, void **config);
     /* Worker thread, once per worker and group. NULL only when memory is out. */
     void *(*worker_new)(void *config);
