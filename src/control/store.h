@@ -43,9 +43,8 @@ void store_close(struct store *);
 void store_each_override(const struct store *, void (*each)(void *arg, const char *endpoint, enum admin_state, double weight), void *arg);
 /* In the order of their events. The callee refs the event if it keeps it. */
 void store_each_undelivered(const struct store *, void (*each)(void *arg, const char *channel, struct event *), void *arg);
+/* Of the last event ever kept, also when its row is gone. */
 uint64_t store_last_sequence(const struct store *);
-/* "" if there was none. */
-const char *store_last_id(const struct store *);
 
 /* Commits the event together with one outbox row per channel, all or nothing, then `done` runs once; `durable`: it is on disk (or in the
  * memory that stands for it). Events come back in the order they were added. */
