@@ -26,9 +26,15 @@ static struct arena_block *arena_grow(struct arena *a, size_t needed)
     return b;
 }
 
+/* What is too large to be rounded up is too large to be had: it ends the process as any lack of memory does. */
+static size_t rounded_up(size_t size)
+{
+    return size > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+}
+
 void *arena_alloc(struct arena *a, size_t size)
 {
-    size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    size = rounded_up(size);
     struct arena_block *b = a->blocks;
     if (!b || b->size - b->used < size)
         b = arena_grow(a, size);
@@ -41,7 +47,7 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 {
     size_t total;
     if (__builtin_mul_overflow(count, size, &total))
-        abort();
+        total = SIZE_MAX;
     return arena_alloc(a, total);
 }
 

@@ -22,7 +22,7 @@ static inline uint64_t histogram_bound_ms(unsigned bucket)
 
 static inline void histogram_add(struct histogram *h, nsec_t duration)
 {
-    uint64_t ms = duration > 0 ? (uint64_t)((duration + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC) : 0;
+    uint64_t ms = duration > 0 ? ((uint64_t)duration + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : 0;
     unsigned bucket = ms <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(ms - 1);
     if (bucket >= HISTOGRAM_BUCKETS)
         bucket = HISTOGRAM_BUCKETS - 1;

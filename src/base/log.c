@@ -40,7 +40,7 @@ static void write_line(const char *kind, const char *area, const char *format, v
         end = sizeof line - 2;
     mask_control_characters(line, end);
     line[end++] = '\n';
-    /* One write, so lines of several threads never mix. A full pipe loses the line rather than the service. */
+    /* One write, so lines of several threads never mix; a line that can't be written is lost. */
     ssize_t ignored = write(STDERR_FILENO, line, end);
     (void)ignored;
 }
