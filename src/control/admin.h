@@ -5,11 +5,12 @@
 #include "control/control.h"
 #include "proxy/local.h"
 
-/* `arg` is the struct control. */
+enum { ADMIN_WEIGHT_MAX = 1000 }; /* of an override */
+
+/* A local_handler. */
 void admin_handle(void *control, struct local_call *);
 
 /* Subscribes event streams to the bus; once at start. And ends all streams at stop. */
-struct admin;
 void admin_start(struct control *);
 void admin_stop(struct control *);
 

@@ -1,4 +1,4 @@
-/* The state of everything, as the JSON that `penstock status --json` and the API show. Control thread. */
+/* The state of everything, as the JSON that `penstock status --json` and the API show. Control thread. Each returns a new reference. */
 #ifndef PENSTOCK_CONTROL_STATUS_H
 #define PENSTOCK_CONTROL_STATUS_H
 
@@ -8,5 +8,13 @@ json_t *status_json(struct control *);
 json_t *status_load_balancers_json(struct control *);
 json_t *status_pools_json(struct control *);
 json_t *status_endpoint_json(struct control *, const struct endpoint_record *);
+/* The tunnels that endpoints of the configuration name. */
+json_t *status_tunnels_json(struct control *);
+json_t *status_channels_json(struct control *);
+
+/* RFC 3339; null for 0. */
+json_t *status_time_json(nsec_t wall);
+/* Null for NULL; what came over the network and isn't UTF-8 is masked. */
+json_t *status_text_json(const char *);
 
 #endif
