@@ -1,18 +1,47 @@
-/* The subcommands: one file each. */
+/* The subcommands: one file each, which says once what the command takes; parsing, --help and the usage line come from that. */
 #ifndef PENSTOCK_CLI_CLI_H
 #define PENSTOCK_CLI_CLI_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 enum cli_exit { EXIT_YES = 0, EXIT_NO = 1, EXIT_USAGE = 2 };
+
+/* The member of the command's struct of options is a bool without an argument, else a const char *. */
+struct option_row {
+    const char *name;     /* without the dashes; NULL ends the table */
+    char letter;          /* '\0': long only */
+    const char *argument; /* its name in the help; NULL: none */
+    size_t offset;
+    const char *help;
+    bool required;
+};
 
 struct command {
     const char *name;
-    const char *arguments; /* for the usage line */
-    const char *help;      /* one line */
-    int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+    const char *operands;                     /* as the usage line shows them; NULL: none */
+    const char *help;                         /* one line */
+    const char *notes;                        /* more lines for its --help, or NULL */
+    const struct command *const *subcommands; /* NULL-terminated; then nothing below is used */
+    const struct option_row *options;         /* NULL: only --help and --version */
+    size_t options_size;                      /* of the struct; it begins zeroed */
+    size_t operands_min, operands_max;
+    /* `operands` ends with NULL. Returns an enum cli_exit. */
+    int (*run)(const struct command *, const void *options, char *const *operands);
 };
 
-/* All of them, in the order `penstock --help` prints them; ends with a NULL name. */
-extern const struct command commands[];
+/* All of them, in the order `penstock --help` prints them; NULL-terminated. */
+extern const struct command *const commands[];
+
+/* One per file. */
+extern const struct command alerts_command, check_command, endpoint_command, events_command, monitor_command, reload_command, serve_command,
+    status_command, trace_command, tunnel_command;
+
+/* Finds and runs what argv[1] and further name. Prints help, the version, or what is wrong with the usage. */
 int cli_main(int argc, char **argv);
+
+/* "penstock: …" on stderr. Returns EXIT_USAGE or EXIT_NO. */
+int cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int cli_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
