@@ -35,7 +35,7 @@ const char *tunnel_status_name(enum tunnel_status); /* "unknown", "healthy", "de
 struct tunnel_record {
     char *id;
     char *name;   /* of the first endpoint that names it */
-    enum tunnel_status status;
+    enum tunnel_status status;    /* each change of it is told */
     nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
     const struct config *config; /* the last one that names it */
@@ -51,7 +51,9 @@ struct endpoint_record {
     struct evidence evidence;
     struct verdict verdict;
     nsec_t since;                 /* wall: of the verdict's state */
-    bool judged;                  /* a verdict other than unknown was reached since the process began */
+    enum verdict_state told;      /* by the last event; UNKNOWN: none yet */
+
+    bool ramping;                 /* as of the last look */
 
     struct resolver_watch *watch; /* NULL: a unix socket */
     char *watched_host;
@@ -61,7 +63,7 @@ struct endpoint_record {
 
     struct tunnel_record *tunnel; /* NULL: it names none */
     bool tunnel_failed;           /* traffic ejected it because the tunnel was inactive, and nothing good came through since */
-    uint64_t good_answers;        /* of traffic, when that ejection ended; see health.c */
+    uint64_t good_answers;        /* of traffic, when it was last ejected; see health.c */
     UT_hash_handle hh;
 };
 
@@ -69,6 +71,7 @@ struct pool_record {
     char *name;
     enum pool_state state;
     enum pool_state told; /* by the last event; UNKNOWN: none yet */
+    struct pool_census census;
     nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
     const struct pool *pool;
@@ -106,6 +109,7 @@ struct control {
     const char *config_path;
     char *state_dir;              /* NULL: nothing is kept on disk */
     nsec_t started;               /* wall */
+    bool listening;               /* workers accept; false before we are ready, and when we stop */
     bool stopping;
     struct balance_epoch epoch;
     struct worker **workers;      /* those that move traffic */
@@ -128,6 +132,7 @@ struct control {
     struct override_record *overrides; /* by endpoint id */
     ev_timer sweep;               /* runs only while something is ejected, ramping, or waits for a good answer */
     unsigned sweeps;
+    bool unsettled;               /* some verdict changed since pools, load balancers and tunnels were looked at */
     unsigned next_worker;         /* whom the next probe goes to */
     char last_rejection[256];     /* the first error of a configuration that was refused since the one in force; "": none */
 };
@@ -143,8 +148,8 @@ bool control_set_weight(struct control *, const char *id, double weight);
 bool control_reload(struct control *, struct conf_messages *messages);
 
 /* Runs the pool's monitors once, now, on one endpoint or (NULL) all of the pool. `done` gets a JSON array, one object per endpoint and
- * monitor: endpoint, monitor, pass, diagnosis, detail, status, address, connect_ms, tls_ms, first_byte_ms, total_ms. False: no such pool
- * or endpoint. */
+ * monitor: endpoint, monitor, pass, diagnosis, detail, status, address, connect_ms, tls_ms, first_byte_ms, total_ms; who keeps it
+ * takes a reference. `done` runs at once where there is nothing to check. False: no such pool or endpoint, `done` does not run. */
 bool control_monitor_test(struct control *, const char *pool, const char *endpoint, void (*done)(void *arg, json_t *results), void *arg);
 
 /* Serves until told to stop; returns the exit status. */

@@ -1,0 +1,81 @@
+#include "control/control.h"
+
+#include "control/notify.h"
+#include "control/publish.h"
+#include "control/sockets.h"
+#include "control/tell.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool differs(const char *a, const char *b)
+{
+    return a != b && (!a || !b || strcmp(a, b) != 0);
+}
+
+static void warn(struct conf_messages *messages, const struct config *config, const char *what)
+{
+    conf_messages_add(messages, CONF_WARNING, &(struct source){ config->file, 0 }, "%s changed: that takes a restart", what);
+}
+
+/* What is settled at the start stays as it is. */
+static void keep_what_is_fixed(const struct control *control, struct config *config, struct conf_messages *messages)
+{
+    if (config->workers != control->config->workers)
+        warn(messages, config, "`workers`");
+    if (differs(config->user, control->config->user))
+        warn(messages, config, "`user`");
+    if (differs(config->state_dir, control->config->state_dir))
+        warn(messages, config, "`state_dir`");
+    if (differs(config->resolver_servers, control->config->resolver_servers))
+        warn(messages, config, "the resolver's servers");
+    if (!differs(config->admin.socket, control->config->admin.socket) &&
+        (config->admin.mode != control->config->admin.mode || differs(config->admin.group, control->config->admin.group)))
+        warn(messages, config, "the mode or group of the admin socket");
+    config->workers = (unsigned)control->n_workers;
+}
+
+static void note_first_error(struct control *control, const struct conf_messages *messages)
+{
+    for (size_t i = 0; i < messages->n; i++) {
+        const struct conf_message *m = &messages->items[i];
+        if (m->severity != CONF_ERROR)
+            continue;
+        snprintf(control->last_rejection, sizeof control->last_rejection, "%s:%u: %s", m->file, m->line, m->text);
+        return;
+    }
+}
+
+static struct config *load(struct control *control, struct conf_messages *messages)
+{
+    struct config *config = conf_load(control->config_path, messages);
+    if (!config)
+        return NULL;
+    keep_what_is_fixed(control, config, messages);
+    if (sockets_prepare(control->sockets, config, messages))
+        return config;
+    config_unref(config);
+    return NULL;
+}
+
+bool control_reload(struct control *control, struct conf_messages *messages)
+{
+    if (control->stopping) {
+        conf_messages_add(messages, CONF_ERROR, &(struct source){ control->config_path, 0 }, "the daemon is stopping");
+        return false;
+    }
+    if (control->listening)
+        notify_reloading();
+    struct config *config = load(control, messages);
+    if (config) {
+        publish(control, config);
+        tell_reloaded(control, messages);
+        control->last_rejection[0] = '\0';
+    } else {
+        note_first_error(control, messages);
+        tell_rejected(control, messages);
+    }
+    if (control->listening)
+        notify_ready(config ? "serving" : "serving; the last configuration was refused");
+    return config;
+}

@@ -1,0 +1,18 @@
+/* Puts what changed into words: one log line and one event per announcement, with data a person and a program can both read. */
+#ifndef PENSTOCK_CONTROL_TELL_H
+#define PENSTOCK_CONTROL_TELL_H
+
+#include "control/standing.h"
+
+/* `from`: the state told last. */
+void tell_endpoint(struct control *, const struct endpoint_record *, enum verdict_state from, const struct announcement *);
+void tell_pool(struct control *, const struct pool_record *, enum pool_state from, const struct announcement *);
+void tell_load_balancer(struct control *, const struct load_balancer_record *, enum load_balancer_state from, const struct announcement *);
+void tell_tunnel(struct control *, const struct tunnel_record *, enum tunnel_status from, const struct announcement *);
+/* The name of an endpoint can't be refreshed and its last addresses serve on (`problem`), or it can again (NULL). */
+void tell_name(struct control *, const struct endpoint_record *, const char *problem);
+void tell_certificate(struct control *, const char *listener, nsec_t not_after, enum certificate_standing, const struct announcement *);
+void tell_reloaded(struct control *, const struct conf_messages *);
+void tell_rejected(struct control *, const struct conf_messages *);
+
+#endif
