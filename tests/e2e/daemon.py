@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 from client import TIMEOUT, Connection, wait_until
@@ -223,4 +222,3 @@ def wait_for_state(daemon, identity, *states, timeout=20):
                       f"{identity} is {' or '.join(states)}")
 
 
-__all__ = ["PENSTOCK", "Daemon", "Raw", "cli", "configuration_text", "endpoint", "free_port", "merge", "render", "time", "wait_for_state"]

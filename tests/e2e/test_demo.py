@@ -1,0 +1,59 @@
+"""The demo does what it promises, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from client import wait_until
+from daemon import PENSTOCK
+
+DEMO = [sys.executable, "-B", str(Path(__file__).resolve().parents[1] / "sim/demo.py"), "--penstock", PENSTOCK]
+MARK = "PENSTOCK_DEMO_OF_THE_TEST"
+
+
+def marked(folder):
+    """The processes that have our mark in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"{MARK}={folder}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            pass  # ended meanwhile
+    return found
+
+
+def test_smoke(folder):
+    result = subprocess.run([*DEMO, "--folder", folder / "demo", "--smoke"], capture_output=True, text=True, timeout=120,
+                            env={**os.environ, MARK: str(folder)})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " 0 failed" in result.stdout
+    assert not marked(folder)
+
+
+def test_says_what_to_try_and_ends_on_a_signal(folder):
+    process = subprocess.Popen([*DEMO, "--folder", folder / "demo"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env={**os.environ, MARK: str(folder)})
+    try:
+        said = read_until(process, "Ctrl-C ends the demo")
+        assert len(marked(folder)) == 5, "the demo, three tunnels, penstock"
+        assert "curl -H 'Host: app.example.com'" in said and "status --admin" in said
+        pid = int(next(line.split()[1] for line in said.splitlines() if line.strip().startswith("kill ")))
+        os.kill(pid, signal.SIGTERM)
+        read_until(process, "webhook (signature verified)")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    wait_until(lambda: not marked(folder))
+
+
+def read_until(process, words):
+    said = ""
+    while words not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    return said

@@ -1,0 +1,287 @@
+"""Evidence and verdict: monitors, passing traffic, the operator; fallback, panic, and reasons a person can read."""
+
+import pytest
+from client import wait_until
+from daemon import endpoint, wait_for_state
+from edge import Tunnel
+from origin import CLOSE, HANG, answer
+
+MONITOR = {"name": "app", "type": "http", "path": "/healthz", "interval": "1s", "timeout": "500ms", "consecutive_down": 2, "consecutive_up": 2}
+
+
+def serve_monitored(serve, *origins, monitor=None, pool=None, **more):
+    return serve(*origins, pool={"monitors": ["app"], **(pool or {})}, monitors=[{**MONITOR, **(monitor or {})}], **more)
+
+
+def bodies(daemon, count=12):
+    return {daemon.get().body for _ in range(count)}
+
+
+def test_monitor_takes_out_and_brings_back(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve_monitored(serve, one, two)
+    wait_for_state(daemon, "pool/one", "healthy")
+    wait_for_state(daemon, "pool/two", "healthy")
+    one.mode("unhealthy", "/healthz")
+    row = wait_for_state(daemon, "pool/one", "down")
+    assert "503" in row["reason"]
+    assert bodies(daemon) == {b"two\n"}
+    assert daemon.pool("pool")["state"] == "degraded"
+    one.mode("healthy", "/healthz")
+    wait_for_state(daemon, "pool/one", "healthy", timeout=40)
+    wait_until(lambda: b"one\n" in bodies(daemon, 30), timeout=40)
+
+
+def test_thresholds(serve, origin):
+    """One failure out of many does not count."""
+    daemon = serve_monitored(serve, origin, monitor={"consecutive_down": 3, "retries": 0})
+    wait_for_state(daemon, "pool/origin", "healthy")
+    origin.script("/healthz", answer(503, b"no"))
+    seen = len(origin.seen("/healthz"))
+    wait_until(lambda: len(origin.seen("/healthz")) > seen)
+    origin.mode("healthy", "/healthz")
+    after = len(origin.seen("/healthz"))
+    wait_until(lambda: len(origin.seen("/healthz")) > after + 1)
+    assert daemon.endpoint("pool/origin")["state"] == "healthy"
+    assert not [event for event in daemon.events() if event["type"] == "endpoint.unhealthy"]
+
+
+# (monitor settings, what the origin says, whether it is up)
+JUDGED = [
+    ("200", {}, answer(200, b"fine"), True),
+    ("204", {}, b"HTTP/1.1 204 No Content\r\n\r\n", True),
+    ("404", {}, answer(404, b"no"), False),
+    ("redirect", {}, answer(302, b"", [("Location", "/login")]), False),
+    ("expected 404", {"expected_codes": "404"}, answer(404, b"no"), True),
+    ("list and range", {"expected_codes": "200,301-303"}, answer(302, b""), True),
+    ("2xx", {"expected_codes": "2xx"}, answer(299, b""), True),
+    ("body there", {"expected_body": "fine"}, answer(200, b"all is fine here"), True),
+    ("body missing", {"expected_body": "fine"}, answer(200, b"all is lost"), False),
+    ("hang", {}, HANG, False),
+    ("closed", {}, CLOSE, False),
+    ("not HTTP", {}, b"garbage\r\n\r\n", False),
+]
+
+
+@pytest.mark.parametrize("settings,said,up", [row[1:] for row in JUDGED], ids=[row[0] for row in JUDGED])
+def test_what_passes(serve, origin, settings, said, up):
+    origin.script("/healthz", said)
+    daemon = serve_monitored(serve, origin, monitor={"retries": 0, **settings})
+    wait_for_state(daemon, "pool/origin", "healthy" if up else "down", timeout=30)
+
+
+def test_probe_asks_as_traffic_does(serve, origin):
+    daemon = serve_monitored(serve, {**endpoint(origin), "headers": {"X-Token": "secret"}}, monitor={"method": "HEAD", "headers": {"Accept": "text/plain"}},
+                             lb={"hostnames": ["*.app.test", "app.test"]})
+    request = wait_until(lambda: origin.seen("/healthz") and origin.seen("/healthz")[0])
+    assert request.method == "HEAD" and request.version == "HTTP/1.1"
+    assert request.get("Host") == "app.test", "the first hostname without a star"
+    assert request.get("Accept") == "text/plain" and request.get("X-Token") == "secret"
+    assert daemon.process.poll() is None
+
+
+def test_follow_redirects(serve, origin):
+    origin.script("/healthz", answer(302, b"", [("Location", "/really")]))
+    daemon = serve_monitored(serve, origin, monitor={"follow_redirects": True})
+    wait_for_state(daemon, "pool/origin", "healthy")
+    assert origin.seen("/really")
+
+
+def test_tcp_monitor(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve(one, two, pool={"monitors": ["port"]},
+                   monitors=[{"name": "port", "type": "tcp", "interval": "1s", "timeout": "500ms", "consecutive_down": 2}])
+    wait_for_state(daemon, "pool/one", "healthy")
+    assert not one.requests
+    one.kill()
+    wait_for_state(daemon, "pool/one", "down")
+    one.accept()
+    wait_for_state(daemon, "pool/one", "healthy", timeout=40)
+
+
+def test_several_monitors_must_all_pass(serve, origin):
+    daemon = serve(origin, pool={"monitors": ["a", "b"]}, monitors=[{**MONITOR, "name": "a", "path": "/a"}, {**MONITOR, "name": "b", "path": "/b"}])
+    wait_for_state(daemon, "pool/origin", "healthy")
+    origin.script("/b", answer(500, b"no"))
+    wait_for_state(daemon, "pool/origin", "down")
+
+
+def test_default_monitor(serve, origin):
+    """Not given: GET /, up unless the way itself is broken."""
+    origin.script("/", answer(404, b"no"))
+    daemon = serve(settings={"pools": [{"name": "pool", "endpoints": [endpoint(origin)]}],
+                             "load_balancers": [{"hostnames": ["*"], "default_pools": ["pool"]}]})
+    wait_for_state(daemon, "pool/origin", "healthy")
+    assert origin.seen("/")
+
+
+def test_without_monitors_traffic_alone_judges(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve(one, two, pool={"passive": {"consecutive": 5, "ejection": "30s"}, "endpoint_steering": {"policy": "round_robin"}})
+    assert daemon.endpoint("pool/one")["state"] == "healthy"
+    one.script("*", CLOSE)
+    for _ in range(20):
+        assert daemon.get().body == b"two\n"
+    row = wait_for_state(daemon, "pool/one", "ejected")
+    assert row["reason"]
+    assert len(one.requests) <= 10
+
+
+def test_ejection_ends(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve(one, two, pool={"passive": {"consecutive": 3, "ejection": "1s"}, "endpoint_steering": {"policy": "round_robin"}, "slow_start": "0s"})
+    one.script("*", CLOSE)
+    for _ in range(12):
+        daemon.get()
+    wait_for_state(daemon, "pool/one", "ejected")
+    one.mode("healthy")
+    wait_for_state(daemon, "pool/one", "healthy")
+    assert b"one\n" in bodies(daemon)
+
+
+@pytest.mark.parametrize("status", [500, 501, 404, 429])
+def test_the_application_s_own_errors_do_not_eject(serve, make_origin, status):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve(one, two, pool={"passive": {"consecutive": 3, "min_requests": 5}, "endpoint_steering": {"policy": "round_robin"}})
+    one.script("*", answer(status, b"no"))
+    for _ in range(30):
+        daemon.get()
+    assert daemon.endpoint("pool/one")["state"] == "healthy"
+
+
+def test_the_last_endpoint_is_never_ejected(serve, origin):
+    daemon = serve(origin, pool={"passive": {"consecutive": 3}})
+    origin.script("/x", CLOSE)
+    for _ in range(10):
+        assert daemon.get("/x").status == 502
+    assert daemon.get().status == 200
+
+
+def test_failure_ratio_ejects(serve, make_origin):
+    """Half of the requests fail, never five in a row."""
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve(one, two, pool={"passive": {"consecutive": 50, "ratio": 0.4, "min_requests": 10, "window": "10s", "ejection": "30s"},
+                                   "endpoint_steering": {"policy": "round_robin"}})
+    one.script("/x", CLOSE)
+    for n in range(80):
+        daemon.get("/x" if n % 4 < 2 else "/")
+        if daemon.endpoint("pool/one")["state"] == "ejected":
+            break
+    wait_for_state(daemon, "pool/one", "ejected")
+
+
+def test_unknown_is_used_only_while_nothing_is_up(serve, make_origin):
+    """A monitor that has not answered yet: the endpoint serves as long as no other is known to be well."""
+    slow = make_origin("slow")
+    slow.script("/healthz", HANG)
+    daemon = serve_monitored(serve, slow, monitor={"interval": "60s", "timeout": "30s", "retries": 0})
+    assert daemon.endpoint("pool/slow")["state"] == "unknown"
+    assert daemon.get().body == b"slow\n"
+    fine = make_origin("fine")
+    daemon.write(pools=[{"name": "pool", "monitors": ["app"], "endpoints": [endpoint(slow), endpoint(fine)]}])
+    assert daemon.reload().returncode == 0
+    wait_for_state(daemon, "pool/fine", "healthy", timeout=70)
+    assert daemon.endpoint("pool/slow")["state"] == "unknown"
+    assert bodies(daemon) == {b"fine\n"}
+
+
+def down_pools(serve, make_origin, **lb):
+    """Two pools whose monitors fail but whose traffic would be answered."""
+    origins = {name: make_origin(name) for name in ("a", "b")}
+    for origin in origins.values():
+        origin.script("/healthz", answer(503, b"no"))
+    pools = [{"name": name, "monitors": ["app"], "endpoints": [endpoint(origin)]} for name, origin in origins.items()]
+    daemon = serve(settings={"monitors": [MONITOR], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["a"], **lb}]})
+    for name in origins:
+        wait_for_state(daemon, f"{name}/{name}", "down")
+    return daemon
+
+
+def test_fallback_pool_when_all_are_down(serve, make_origin):
+    daemon = down_pools(serve, make_origin, fallback_pool="b")
+    assert daemon.get().body == b"b\n"
+    assert daemon.status()["load_balancers"][0]["state"] == "fallback"
+    wait_until(lambda: any(event["type"] == "load_balancer.fallback" for event in daemon.events()))
+
+
+def test_least_bad_endpoint_without_a_fallback_pool(serve, make_origin):
+    daemon = down_pools(serve, make_origin)
+    assert daemon.get().body == b"a\n"
+
+
+def test_503_when_all_are_down_if_so_wished(serve, make_origin):
+    daemon = down_pools(serve, make_origin, when_all_down="503", retry_after="7s")
+    response = daemon.get()
+    assert (response.status, response.get("Retry-After")) == (503, "7")
+    assert daemon.admin("GET", "/readyz?host=app.test").status == 503
+    assert daemon.admin("GET", "/readyz").status == 200
+
+
+def test_minimum_endpoints(serve, make_origin):
+    one, two, other = (make_origin(name) for name in ("one", "two", "other"))
+    pools = [{"name": "p", "minimum_endpoints": 2, "monitors": ["app"], "endpoints": [endpoint(one), endpoint(two)]},
+             {"name": "q", "monitors": ["app"], "endpoints": [endpoint(other)]}]
+    daemon = serve(settings={"monitors": [MONITOR], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["p", "q"]}]})
+    wait_until(lambda: daemon.pool("p")["state"] == "healthy")
+    assert b"other\n" not in bodies(daemon)
+    one.mode("unhealthy", "/healthz")
+    wait_until(lambda: daemon.pool("p")["state"] == "critical")
+    assert bodies(daemon) == {b"other\n"}
+
+
+def test_operator_s_word_is_never_overridden(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve(one, two)
+    for name in ("one", "two"):
+        assert daemon.cli("endpoint", "drain", f"pool/{name}").returncode == 0
+    response = daemon.get()
+    assert response.status == 503 and response.get("Retry-After")
+    assert daemon.cli("endpoint", "enable", "pool/two").returncode == 0
+    assert daemon.get().body == b"two\n"
+
+
+def test_disabled_in_the_file(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve({**endpoint(one), "enabled": False}, two)
+    assert bodies(daemon) == {b"two\n"}
+    assert daemon.endpoint("pool/one")["state"] == "disabled"
+
+
+# (how the way through the edge ends, word of the reason)
+DECODED = [("no connector", "1033"), ("no route", "1016"), ("dead service", "502"), ("no ingress rule", "ingress")]
+
+
+@pytest.mark.parametrize("ending,word", DECODED, ids=[row[0] for row in DECODED])
+def test_reason_names_where_the_fault_lies(serve, make_origin, public_edge, authority, ending, word):
+    origin = make_origin("ams")
+    service = {"dead service": "127.0.0.1:1", "no ingress rule": 404}.get(ending, origin.address)
+    tunnel = public_edge.add(Tunnel("ams", [("ams.example.com", service)]), *([] if ending == "no route" else ["ams.example.com"]),
+                             connected=ending != "no connector")
+    daemon = serve_monitored(serve, {"name": "ams", "tunnel": tunnel.id, "hostname": "ams.example.com", "connect_to": public_edge.address,
+                                     "tls": {"ca_file": authority.ca}})
+    reason = wait_for_state(daemon, "pool/ams", "down")["reason"]
+    assert word in reason
+
+
+def test_monitor_test_command(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    two.script("/healthz", answer(503, b"no"))
+    daemon = serve_monitored(serve, one, two)
+    result = daemon.cli("monitor", "test", "pool/one", "--json")
+    assert result.returncode == 0, result.stderr
+    result = daemon.cli("monitor", "test", "pool")
+    assert result.returncode == 1
+    assert "one" in result.stdout and "two" in result.stdout and "503" in result.stdout
+
+
+def test_events_tell_the_story_in_order(serve, make_origin):
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve_monitored(serve, one, two)
+    wait_for_state(daemon, "pool/one", "healthy")
+    one.kill()
+    wait_for_state(daemon, "pool/one", "down")
+    one.accept()
+    wait_for_state(daemon, "pool/one", "healthy", timeout=40)
+    types = wait_until(lambda: (found := [e["type"] for e in daemon.events() if "pool/one" in str(e["data"]) and e["type"].startswith("endpoint.")])
+                       and found[-1] == "endpoint.healthy" and "endpoint.unhealthy" in found and found)
+    assert types.index("endpoint.unhealthy") < len(types) - 1

@@ -1,0 +1,110 @@
+"""Limits: each has a clear answer and holds for the next request too."""
+
+from client import Cut, chunked, request_bytes, wait_until
+from origin import Gate, content
+
+
+def test_header_size(serve, origin):
+    daemon = serve(origin, limits={"header_size": "8k"})
+    assert daemon.request("GET", "/", [("X", "x" * 7000)]).status == 200
+    assert daemon.request("GET", "/", [("X", "x" * 9000)]).status == 431
+    assert daemon.request("GET", "/" + "x" * 9000).status in (414, 431)
+
+
+def test_header_count(serve, origin):
+    daemon = serve(origin, limits={"header_count": 10})
+    assert daemon.request("GET", "/", [(f"X-{n}", "y") for n in range(9)]).status == 200
+    assert daemon.request("GET", "/", [(f"X-{n}", "y") for n in range(10)]).status == 431
+
+
+def test_default_takes_a_large_head(serve, origin):
+    daemon = serve(origin)
+    assert daemon.request("GET", "/echo", [("Cookie", "c=" + "x" * 30_000)]).status == 200
+    origin.script("/x", b"HTTP/1.1 200 OK\r\nX-Large: " + b"y" * 30_000 + b"\r\nContent-Length: 0\r\n\r\n")
+    assert len(daemon.get("/x").get("X-Large")) == 30_000
+
+
+def test_body_size_by_length(serve, origin):
+    daemon = serve(origin, limits={"body_size": "1k"})
+    assert daemon.request("POST", "/echo", body=content(1024)).status == 200
+    with daemon.connect() as connection:
+        assert connection.request("POST", "/echo", [("Content-Length", 1025)]).status == 413
+    assert len(origin.requests) == 1
+
+
+def test_body_size_by_chunks(serve, origin):
+    daemon = serve(origin, limits={"body_size": "1k"})
+    head = b"POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert daemon.exchange(head + chunked(content(1000))).status == 200
+    assert daemon.exchange(head + chunked(content(1000), content(1000))).status == 413
+    assert sum(request.body_whole for request in origin.requests) == 1
+
+
+def test_connections(serve, origin):
+    daemon = serve(origin, limits={"connections": 10})
+    held = []
+    for _ in range(10):
+        held.append(daemon.connect())
+        assert held[-1].request().status == 200
+    assert refused(daemon)
+    held.pop().close()
+    wait_until(lambda: daemon.get().status == 200, what="there is room again")
+    for connection in held:
+        assert connection.request().status == 200
+        connection.close()
+
+
+def test_connections_per_client(serve, origin):
+    daemon = serve(origin, limits={"connections_per_client": 3})
+    held = [daemon.connect() for _ in range(3)]
+    assert all(connection.request().status == 200 for connection in held)
+    assert refused(daemon)
+    with daemon.connect(source=("127.0.0.2", 0)) as other:
+        assert other.request().status == 200
+    held.pop().close()
+    wait_until(lambda: daemon.get().status == 200, what="there is room again")
+
+
+def refused(daemon):
+    """Closed without an answer, or a 503."""
+    try:
+        return daemon.get().status in (429, 503)
+    except (Cut, OSError):
+        return True
+
+
+def test_per_load_balancer(serve, make_origin):
+    origin = make_origin("o")
+    daemon = serve(settings={"pools": [{"name": "p", "monitors": [], "endpoints": [{"name": "o", "address": origin.url}]}], "load_balancers": [
+        {"hostnames": ["small.test"], "limits": {"body_size": "10"}, "default_pools": ["p"]}, {"hostnames": ["*"], "default_pools": ["p"]}]})
+    assert daemon.request("POST", "/echo", body=b"x" * 11, host="small.test").status == 413
+    assert daemon.request("POST", "/echo", body=b"x" * 11, host="large.test").status == 200
+
+
+def test_requests_per_client_connection_end_in_order(serve, origin):
+    """Keep-alive ends with an announced close, never with a cut."""
+    daemon = serve(origin)
+    served = 0
+    with daemon.connect() as connection:
+        while served < 1200:
+            response = connection.request()
+            assert response.status == 200
+            served += 1
+            if response.get("Connection") == "close":
+                assert connection.ended()
+                break
+    assert 900 <= served <= 1001 or served == 1200
+
+
+def test_max_in_flight_spills_to_the_next_endpoint(serve, make_origin):
+    first, second = make_origin("first"), make_origin("second")
+    daemon = serve({"name": "first", "address": first.url, "max_in_flight": 1}, second, pool={"endpoint_steering": {"policy": "off"}})
+    gate = Gate()
+    first.script("/wait", gate, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    with daemon.connect() as connection:
+        connection.send(request_bytes("GET", "/wait"))
+        wait_until(lambda: gate.waiting)
+        assert daemon.get().body == b"second\n"
+        gate.open()
+        assert connection.read_response().status == 200
+    wait_until(lambda: daemon.get().body == b"first\n")

@@ -1,0 +1,123 @@
+"""Policies at both levels: who gets the requests. Shares have wide margins: what is tested is the rule, not the generator."""
+
+import collections
+import json
+
+import pytest
+from client import request_bytes, wait_until
+from daemon import cli, endpoint
+from origin import Gate, answer
+
+
+@pytest.fixture
+def three(make_origin):
+    return [make_origin(name) for name in ("a", "b", "c")]
+
+
+def shares(daemon, count=300, **request):
+    with daemon.connect() as connection:
+        return collections.Counter(connection.request("GET", "/", **request).body.decode().strip() for _ in range(count))
+
+
+def with_policy(serve, level, origins, policy, weights=None, **more):
+    """The same three at either level: endpoints of a pool, or pools of one endpoint."""
+    weights = weights or {}
+    if level == "endpoints":
+        groups = [{**endpoint(o), **({"weight": weights[o.name]} if weights else {})} for o in origins]
+        return serve(*groups, pool={"endpoint_steering": policy}, **more)
+    pools = [{"name": o.name, "monitors": [], "endpoints": [endpoint(o)]} for o in origins]
+    lb = {"hostnames": ["*"], "default_pools": [o.name for o in origins], "steering": policy}
+    if weights:
+        lb["pool_weights"] = weights
+    return serve(settings={"pools": pools, "load_balancers": [lb]}, **more)
+
+
+LEVELS = pytest.mark.parametrize("level", ["endpoints", "pools"])
+
+
+@LEVELS
+def test_off_takes_the_first(serve, three, level):
+    daemon = with_policy(serve, level, three, {"policy": "off"})
+    assert shares(daemon, 50) == {"a": 50}
+
+
+def test_pools_are_tried_in_order_by_default(serve, three):
+    pools = [{"name": o.name, "monitors": [], "endpoints": [endpoint(o)]} for o in three]
+    daemon = serve(settings={"pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["c", "a", "b"]}]})
+    assert shares(daemon, 20) == {"c": 20}
+
+
+@LEVELS
+def test_round_robin(serve, three, level):
+    daemon = with_policy(serve, level, three, {"policy": "round_robin"}, workers=1)
+    assert shares(daemon, 300) == {"a": 100, "b": 100, "c": 100}
+
+
+@LEVELS
+def test_round_robin_by_weight(serve, three, level):
+    daemon = with_policy(serve, level, three, {"policy": "round_robin"}, {"a": 0.5, "b": 0.25, "c": 0.25}, workers=1)
+    assert shares(daemon, 400) == {"a": 200, "b": 100, "c": 100}
+
+
+@LEVELS
+def test_random_by_weight(serve, three, level):
+    daemon = with_policy(serve, level, three, {"policy": "random"}, {"a": 0.8, "b": 0.2, "c": 0.0})
+    counts = shares(daemon, 1000)
+    assert 650 < counts["a"] < 900 and 100 < counts["b"] < 350 and counts["c"] == 0
+
+
+@LEVELS
+def test_least_outstanding_requests(serve, three, level):
+    """Whoever is busy is left alone."""
+    daemon = with_policy(serve, level, three, {"policy": "least_outstanding_requests"}, workers=1)
+    gate = Gate()
+    for origin in three:
+        origin.script("/wait", gate, answer(200, b""))
+    busy = [daemon.connect().send(request_bytes("GET", "/wait")) for _ in range(2)]
+    wait_until(lambda: gate.waiting == 2)
+    idle, = [o.name for o in three if not o.seen("/wait")]
+    assert shares(daemon, 20) == {idle: 20}
+    gate.open()
+    for connection in busy:
+        assert connection.read_response().status == 200
+    assert len(shares(daemon, 30)) == 3
+
+
+def test_default_spreads_over_endpoints(serve, three):
+    daemon = serve(*three)
+    assert all(count >= 20 for count in shares(daemon, 150).values()) and len(shares(daemon, 150)) == 3
+
+
+@LEVELS
+def test_weight_zero_gets_nothing(serve, three, level):
+    daemon = with_policy(serve, level, three, {"policy": "least_outstanding_requests"}, {"a": 1.0, "b": 0.0, "c": 1.0})
+    assert set(shares(daemon, 100)) == {"a", "c"}
+
+
+def test_weight_at_run_time(serve, three):
+    daemon = serve(*three, pool={"endpoint_steering": {"policy": "round_robin"}}, workers=1)
+    assert daemon.cli("endpoint", "weight", "pool/b", "0").returncode == 0
+    assert set(shares(daemon, 60)) == {"a", "c"}
+    assert daemon.endpoint("pool/b")["weight"] == 0
+    assert daemon.cli("endpoint", "weight", "pool/b", "default").returncode == 0
+    wait_until(lambda: shares(daemon, 60)["b"] > 0)
+
+
+def test_explain_says_what_happens(serve, three):
+    daemon = serve(*three, pool={"endpoint_steering": {"policy": "off"}})
+    assert daemon.cli("endpoint", "drain", "pool/a").returncode == 0
+    result = daemon.cli("explain", "--host", "app.test", "--json")
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["pool"], told["endpoint"]) == ("pool", "pool/b")
+    assert told["load_balancer"] == "*" and told["reason"]
+    assert any("drained" in json.dumps(step) for step in told["steps"])
+    assert shares(daemon, 5) == {"b": 5}
+
+
+def test_unknown_option_of_a_policy_is_an_error(folder, three):
+    (folder / "c.conf").write_text('listeners = ( { address = ":8080"; } );\n'
+                                   'pools = ( { name = "p"; endpoint_steering = { policy = "random"; luck = 7; }; endpoints = ( { address = "http://127.0.0.1:1"; } ); } );\n'
+                                   'load_balancers = ( { hostnames = [ "*" ]; default_pools = [ "p" ]; } );\n')
+    result = cli("check", "-c", folder / "c.conf")
+    assert result.returncode == 1 and "c.conf:2: " in result.stdout + result.stderr and "luck" in result.stdout + result.stderr
