@@ -5,7 +5,12 @@
 
 static nsec_t since(const struct endpoint_live *live)
 {
-    return atomic_load(&live->usable_since);
+    return endpoint_usable_since(live);
+}
+
+static nsec_t until(const struct endpoint_live *live)
+{
+    return atomic_load(&live->stretches[atomic_load(&live->stretch) % STRETCHES_KEPT].until);
 }
 
 static void test_a_new_one(void **state)
@@ -57,7 +62,7 @@ static void test_down_and_up_is_a_return(void **state)
     (void)state;
     endpoint_set_health(live, HEALTH_DOWN, START);
     assert_false(endpoint_in_service(live, START));
-    assert_int_equal(atomic_load(&live->usable_until), START);
+    assert_int_equal(until(live), START);
     endpoint_set_health(live, HEALTH_UP, START + 5);
     assert_int_equal(since(live), START + 5);
     assert_int_equal(atomic_load(&live->slow_start_from), START + 5);
@@ -73,7 +78,7 @@ static void test_undrained_is_a_return(void **state)
         struct endpoint_live *live = endpoint_live_new("pool/a", 1);
         endpoint_set_health(live, HEALTH_UP, START);
         assert_true(endpoint_set_admin(live, states[i], START + 1));
-        assert_int_equal(atomic_load(&live->usable_until), START + 1);
+        assert_int_equal(until(live), START + 1);
         assert_true(endpoint_set_admin(live, ADMIN_ENABLED, START + 9));
         assert_int_equal(since(live), START + 9);
         endpoint_live_unref(live);
@@ -90,7 +95,7 @@ static void test_overlapping_outages(void **state)
     endpoint_set_admin(live, ADMIN_DRAINED, START + 10);
     endpoint_set_health(live, HEALTH_DOWN, START + 20);
     endpoint_set_admin(live, ADMIN_ENABLED, START + 30);
-    assert_int_equal(atomic_load(&live->usable_until), START + 10);
+    assert_int_equal(until(live), START + 10);
     assert_int_equal(since(live), 0);
     endpoint_set_health(live, HEALTH_UP, START + 40);
     assert_int_equal(since(live), START + 40);
@@ -103,7 +108,7 @@ static void test_an_ended_ejection_is_a_return(void **state)
 
     (void)state;
     pool_eject(p, 0, REASON_RESET, START + SECOND);
-    assert_int_equal(atomic_load(&live_of(p, 0)->usable_until), START + SECOND);
+    assert_int_equal(until(live_of(p, 0)), START + SECOND);
     outlier_sweep(live_of(p, 0), &p->pool.passive, START + 11 * SECOND);
     assert_int_equal(since(live_of(p, 0)), START + 11 * SECOND);
     /* Unless something else keeps it out. */
@@ -111,8 +116,41 @@ static void test_an_ended_ejection_is_a_return(void **state)
     endpoint_set_health(live_of(p, 1), HEALTH_DOWN, START + 2 * SECOND);
     outlier_sweep(live_of(p, 1), &p->pool.passive, START + 11 * SECOND);
     assert_int_equal(since(live_of(p, 1)), 0);
-    assert_int_equal(atomic_load(&live_of(p, 1)->usable_until), START + SECOND);
+    assert_int_equal(until(live_of(p, 1)), START + SECOND);
     pool_free(p);
+}
+
+/* As far back as stretches are kept, and no further. */
+static void test_the_past(void **state)
+{
+    struct endpoint_live *live = endpoint_live_new("pool/a", 1);
+
+    (void)state;
+    for (unsigned i = 1; i <= STRETCHES_KEPT; i++) {
+        endpoint_set_health(live, HEALTH_DOWN, 100 * i);
+        endpoint_set_health(live, HEALTH_UP, 100 * i + 10);
+    }
+    assert_false(endpoint_was_in_service(live, 50)); /* forgotten */
+    for (unsigned i = 1; i <= STRETCHES_KEPT; i++) {
+        assert_false(endpoint_was_in_service(live, 100 * i + 1));
+        assert_false(endpoint_was_in_service(live, 100 * i + 10));
+        assert_true(endpoint_was_in_service(live, 100 * i + 11));
+        assert_true(endpoint_was_in_service(live, 100 * i + 100));
+    }
+    endpoint_live_unref(live);
+}
+
+/* A return whose loss nobody noted: the stretch begins anew. */
+static void test_a_return_without_a_loss(void **state)
+{
+    struct endpoint_live *live = endpoint_live_new("pool/a", 1);
+
+    (void)state;
+    endpoint_note_return(live, START);
+    assert_int_equal(since(live), START);
+    assert_false(endpoint_was_in_service(live, START));
+    assert_true(endpoint_was_in_service(live, START + 1));
+    endpoint_live_unref(live);
 }
 
 static struct address_set set_of(uint16_t port, unsigned n)
@@ -180,6 +218,8 @@ int main(void)
         cmocka_unit_test(test_undrained_is_a_return),
         cmocka_unit_test(test_overlapping_outages),
         cmocka_unit_test(test_an_ended_ejection_is_a_return),
+        cmocka_unit_test(test_the_past),
+        cmocka_unit_test(test_a_return_without_a_loss),
         cmocka_unit_test(test_addresses_are_replaced_whole),
         cmocka_unit_test(test_the_epoch_moves),
     };
