@@ -1,0 +1,251 @@
+#include "conf/parts.h"
+#include "conf/status_set.h"
+#include "conf/types.h"
+#include "conf/words.h"
+
+
+#include <stdlib.h>
+#include <string.h>
+
+void start_load_balancer(struct loader *l, void *object)
+{
+    struct load_balancer *lb = object;
+    lb->timeouts = l->config->timeouts;
+    lb->limits = l->config->limits;
+}
+
+/* --- hostnames --- */
+
+static const char *hostname_of(struct loader *l, const char *text)
+{
+    if (strcmp(text, "*") == 0)
+        return "*";
+    bool wild = strncmp(text, "*.", 2) == 0;
+    const char *name = host_name_of(&l->config->arena, wild ? text + 2 : text);
+    return name && wild ? arena_printf(&l->config->arena, "*.%s", name) : name;
+}
+
+static void refuse_hostname(struct loader *l, const char *text, struct source at)
+{
+    const char *cure = strstr(text, "://")    ? ": without http:// or https://"
+                       : strchr(text, ':')    ? ": without a port"
+                       : strchr(text, '/')    ? ": without a path"
+                       : strchr(text + 1, '*') ? ": `*` can stand for whole labels at the beginning only"
+                       : strchr(text, '.') && text[strlen(text) - 1] == '.' ? ": without the final dot"
+                                              : " (names in other alphabets are written xn--…)";
+    conf_error(l, at, "\"%s\" is no hostname such as app.example.com, *.example.com or *%s", text, cure);
+}
+
+static void read_hostnames(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    struct load_balancer *lb = object;
+    size_t n = 0;
+    if (!require_list(l, k, g))
+        return;
+    const char **names = arena_array(&l->config->arena, count_elements(g), sizeof *names);
+    for (size_t i = 0; i < count_elements(g); i++) {
+        struct element e = element_at(g, i);
+        names[n] = hostname_of(l, e.text);
+        if (names[n])
+            n++;
+        else
+            refuse_hostname(l, e.text, e.at);
+    }
+    lb->hostnames = (struct texts){ names, n };
+    lb->name = n ? names[0] : NULL;
+}
+
+const struct conf_type type_hostnames = { "a list of hostnames [ \"…\" ]", "list of hostnames", .read = read_hostnames };
+
+/* --- pools --- */
+
+static struct pool *require_pool(struct loader *l, const char *name, struct source at)
+{
+    struct pool *pool = config_find_pool(l->config, name);
+    struct words words = { .nearest.word = name };
+    if (pool)
+        return pool;
+    for (size_t i = 0; i < l->config->n_pools; i++)
+        if (l->config->pools[i].name)
+            words_offer(&words, l->config->pools[i].name);
+    words_refuse(l, at, "pool", &words);
+    return NULL;
+}
+
+static size_t index_of_pool(const struct load_balancer *lb, const struct pool *pool)
+{
+    size_t i = 0;
+    while (i < lb->n_default_pools && lb->default_pools[i] != pool)
+        i++;
+    return i;
+}
+
+static void read_default_pools(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    struct load_balancer *lb = object;
+    if (!require_list(l, k, g))
+        return;
+    struct pool **pools = arena_array(&l->config->arena, count_elements(g), sizeof *pools);
+    double *weights = arena_array(&l->config->arena, count_elements(g), sizeof *weights);
+    lb->default_pools = pools;
+    lb->pool_weights = weights;
+    for (size_t i = 0; i < count_elements(g); i++) {
+        struct element e = element_at(g, i);
+        struct pool *pool = require_pool(l, e.text, e.at);
+        if (pool && index_of_pool(lb, pool) < lb->n_default_pools)
+            conf_error(l, e.at, "`%s` names \"%s\" twice", k->name, e.text);
+        else if (pool) {
+            weights[lb->n_default_pools] = 1;
+            pools[lb->n_default_pools++] = pool;
+        }
+    }
+}
+
+const struct conf_type type_default_pools = { "a list of pools' names [ \"…\" ]", "list of names", .read = read_default_pools };
+
+static void read_fallback_pool(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    const char *name = require_text(l, k, g->settings[0]);
+    if (name)
+        ((struct load_balancer *)object)->fallback_pool = require_pool(l, name, given_place(g));
+}
+
+const struct conf_type type_fallback_pool = { "a pool's name", "name", .read = read_fallback_pool };
+
+static void set_pool_weight(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const char *name, const config_setting_t *value)
+{
+    struct source at = document_place(value);
+    struct pool *pool = require_pool(l, name, at);
+    double weight;
+    size_t i = pool ? index_of_pool(lb, pool) : 0;
+
+    if (pool && i == lb->n_default_pools)
+        conf_error(l, at, "`%s`: \"%s\" is none of the `default_pools`", k->name, name);
+    else if (!number_of(value, &weight) || weight < strtod(k->least, NULL) || weight > strtod(k->most, NULL))
+        conf_error(l, at, "`%s`: a weight must be a number between %s and %s", k->name, k->least, k->most);
+    else if (pool)
+        ((double *)lb->pool_weights)[i] = weight;
+}
+
+static void read_weight_pair(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const config_setting_t *pair)
+{
+    const config_setting_t *name = NULL, *value = NULL;
+    if (config_setting_is_group(pair)) {
+        name = config_setting_get_member((config_setting_t *)pair, "name");
+        value = config_setting_get_member((config_setting_t *)pair, "value");
+    }
+    if (!name || !value || !config_setting_get_string(name) || config_setting_length(pair) != 2)
+        conf_error(l, document_place(pair), "`%s`: an element must be a group { name = \"POOL\"; value = WEIGHT; }", k->name);
+    else
+        set_pool_weight(l, k, lb, config_setting_get_string(name), value);
+}
+
+static void read_pool_weights(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    const config_setting_t *s = g->settings[0];
+    bool map = config_setting_is_group(s);
+    if (!map && !config_setting_is_list(s)) {
+        conf_error(l, document_place(s), "`%s` must be %s, not %s", k->name, k->type->name, setting_kind(s));
+        return;
+    }
+    for (int i = 0; i < config_setting_length(s); i++) {
+        const config_setting_t *item = config_setting_get_elem((config_setting_t *)s, (unsigned)i);
+        if (map)
+            set_pool_weight(l, k, object, config_setting_name(item), item);
+        else
+            read_weight_pair(l, k, object, item);
+    }
+}
+
+const struct conf_type type_pool_weights = { "a group { POOL = WEIGHT; }", "weights", .read = read_pool_weights };
+
+/* --- failover --- */
+
+static bool add_statuses(const char *text, uint8_t bits[75])
+{
+    uint8_t added[75] = { 0 };
+    if (!status_set_parse(text, added))
+        return false;
+    for (unsigned status = 100; status < 400; status++)
+        if (status_bit(added, status))
+            return false;
+    for (size_t i = 0; i < sizeof added; i++)
+        bits[i] |= added[i];
+    return true;
+}
+
+static bool add_condition(const struct conf_key *k, const char *text, struct failover *f)
+{
+    int condition;
+    if (!choose(k, text, &condition))
+        return add_statuses(text, f->on_status);
+    f->on |= (unsigned)condition;
+    return true;
+}
+
+static void preset_failover_on(struct loader *l, const struct conf_key *k, void *object)
+{
+    char *list = arena_copy_text(&l->scratch, k->fallback), *rest;
+    for (char *word = strtok_r(list, ", ", &rest); word; word = strtok_r(NULL, ", ", &rest))
+        add_condition(k, word, object);
+}
+
+static void refuse_condition(struct loader *l, const struct conf_key *k, const struct element *e)
+{
+    struct words words = { .nearest.word = e->text };
+    for (const struct conf_choice *c = k->choices; c->name; c++)
+        words_offer(&words, c->name);
+    words_offer(&words, "400-599");
+    words_refuse(l, e->at, arena_printf(&l->scratch, "condition in `%s`", k->name), &words);
+}
+
+static void read_failover_on(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    struct failover *f = object;
+    if (!require_list(l, k, g))
+        return;
+    f->on = 0;
+    memset(f->on_status, 0, sizeof f->on_status);
+    for (size_t i = 0; i < count_elements(g); i++) {
+        struct element e = element_at(g, i);
+        if (!add_condition(k, e.text, f))
+            refuse_condition(l, k, &e);
+    }
+}
+
+const struct conf_type type_failover_on = { "a list of conditions and statuses [ \"reset\", \"502\" ]", "list of text", .preset = preset_failover_on,
+                                            .read = read_failover_on };
+
+/* --- the whole --- */
+
+static void settle_when_all_down(struct loader *l, const struct members *m, struct load_balancer *lb)
+{
+    if (!has_member(m, "when_all_down"))
+        lb->when_all_down = lb->fallback_pool ? WHEN_ALL_DOWN_FALLBACK_POOL : WHEN_ALL_DOWN_LEAST_BAD;
+    else if (lb->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && !has_member(m, "fallback_pool"))
+        conf_error(l, member_place(m, "when_all_down"), "`when_all_down = \"fallback_pool\"` needs a `fallback_pool`");
+    else if (lb->when_all_down != WHEN_ALL_DOWN_FALLBACK_POOL && has_member(m, "fallback_pool"))
+        conf_warning(l, member_place(m, "fallback_pool"), "`fallback_pool` is never used with this `when_all_down`");
+}
+
+static bool list_fails(const struct members *m, const char *key)
+{
+    const struct given *g = member(m, key);
+    return g->n && count_elements(g) == 0;
+}
+
+void finish_load_balancer(struct loader *l, const struct members *m, void *object)
+{
+    struct load_balancer *lb = object;
+    double sum = 0;
+    if (list_fails(m, "hostnames") || list_fails(m, "default_pools"))
+        return;
+    settle_when_all_down(l, m, lb);
+    for (size_t i = 0; i < lb->n_default_pools; i++)
+        sum += lb->pool_weights[i];
+    if (lb->n_default_pools && sum <= 0)
+        conf_error(l, member_place(m, "pool_weights"), "all `pool_weights` are 0: no pool would get traffic");
+    if (!has_member(m, "steering"))
+        configure_default_steering(l, &lb->steering, m->at);
+    lb->hash = lb->name ? config_hash(lb->name) : 0;
+}

@@ -1,0 +1,112 @@
+#include "conf/files.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static const char *what_is_wrong_with(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return strerror(errno);
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    close(fd);
+    return regular ? NULL : "not a regular file";
+}
+
+const char *name_file(struct loader *l, const char *path, struct source at)
+{
+    const char *whole = path_beside(&l->config->arena, at.file, path), *wrong = what_is_wrong_with(whole);
+    l->files = mem_resize(l->files, l->n_files + 1, sizeof *l->files);
+    l->files[l->n_files++] = (struct named_file){ whole, at };
+    if (wrong)
+        conf_error(l, at, "can't read %s: %s", whole, wrong);
+    return whole;
+}
+
+void warn_of_readable_key(struct loader *l, const char *path, struct source at)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && (st.st_mode & S_IROTH))
+        conf_warning(l, at, "everybody on this machine can read the private key %s: chmod o-r", path);
+}
+
+/* --- another user's rights --- */
+
+struct account {
+    uid_t uid;
+    gid_t groups[NGROUPS_MAX];
+    int n_groups;
+};
+
+static bool find_account(const char *name, struct account *a)
+{
+    char buffer[16 * 1024];
+    struct passwd entry, *found = NULL;
+    if (getpwnam_r(name, &entry, buffer, sizeof buffer, &found) != 0 || !found)
+        return false;
+    a->uid = entry.pw_uid;
+    a->n_groups = NGROUPS_MAX;
+    return getgrouplist(name, entry.pw_gid, a->groups, &a->n_groups) >= 0;
+}
+
+static bool in_group(const struct account *a, gid_t group)
+{
+    for (int i = 0; i < a->n_groups; i++)
+        if (a->groups[i] == group)
+            return true;
+    return false;
+}
+
+/* With an access control list the mode bits say too little: then nothing is claimed. */
+static bool may(const struct account *a, const char *path, mode_t bit)
+{
+    struct stat st;
+    if (a->uid == 0 || stat(path, &st) < 0 || getxattr(path, "system.posix_acl_access", NULL, 0) > 0)
+        return true;
+    if (st.st_uid == a->uid)
+        return st.st_mode & (bit << 6);
+    return st.st_mode & (in_group(a, st.st_gid) ? bit << 3 : bit);
+}
+
+/* The first thing on the way that keeps the account from reading, cut off in `path` (absolute, no links); false if there is none. */
+static bool find_obstacle(const struct account *a, char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (!may(a, path, S_IXOTH))
+            return true;
+        *slash = '/';
+    }
+    return !may(a, path, S_IROTH);
+}
+
+static void check_file(struct loader *l, const struct account *a, const struct named_file *f)
+{
+    char *path = realpath(f->path, NULL);
+    if (path && find_obstacle(a, path))
+        conf_error(l, f->at, "user %s can't read %s: %s keeps it out, and a reload would fail", l->config->user, f->path, path);
+    free(path);
+}
+
+void check_files_of_user(struct loader *l)
+{
+    struct account *a = mem_zero(sizeof *a);
+    if (find_account(l->config->user, a)) {
+        for (size_t i = 0; i < l->documents.n_read; i++)
+            check_file(l, a, &l->documents.read[i]);
+        for (size_t i = 0; i < l->n_files; i++)
+            check_file(l, a, &l->files[i]);
+    }
+    free(a);
+}

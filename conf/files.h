@@ -1,0 +1,12 @@
+/* The files a configuration names. */
+#ifndef PENSTOCK_CONF_FILES_H
+#define PENSTOCK_CONF_FILES_H
+
+#include "conf/loader.h"
+
+/* Tells of each file that was read or named and that `user` couldn't read at the next reload. */
+void check_files_of_user(struct loader *);
+/* Whether somebody else's process may read a private key. */
+void warn_of_readable_key(struct loader *, const char *path, struct source at);
+
+#endif

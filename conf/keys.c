@@ -1,0 +1,87 @@
+#include "conf/conf.h"
+#include "conf/schema.h"
+
+#include "steering/registry.h"
+
+#include <string.h>
+
+static const char *const no = "";
+
+static const char *default_of(const struct conf_key *k)
+{
+    if (k->required)
+        return "required";
+    return k->default_text ? k->default_text : k->fallback ? k->fallback : no;
+}
+
+static void print_range(const struct conf_key *k, struct text *out)
+{
+    for (const struct conf_choice *c = k->choices; c && c->name; c++)
+        text_addf(out, "%s%s", out->n ? ", " : "", c->name);
+    if (k->choices || (!k->least && !k->most))
+        return;
+    if (!k->most)
+        text_addf(out, "at least %s", k->least);
+    else if (!k->least)
+        text_addf(out, "at most %s", k->most);
+    else
+        text_addf(out, "%s - %s", k->least, k->most);
+}
+
+static void print_key(FILE *out, const char *path, const struct conf_key *k)
+{
+    struct text range = { 0 };
+    print_range(k, &range);
+    fprintf(out, "%s%s\t%s\t%s\t%s\t%s\n", path, k->type->is_list && k->members ? "[]" : "", k->type->short_name, default_of(k), range.p ? range.p : "",
+            k->help);
+    text_clear(&range);
+}
+
+static const char *name_of_option_type(int type)
+{
+    static const char *const names[] = { [STEERING_NUMBER] = "number", [STEERING_FLAG] = "flag", [STEERING_TEXT] = "text",
+                                         [STEERING_DURATION] = "duration" };
+    return names[type];
+}
+
+static void print_option(FILE *out, const char *path, const struct steering_option_row *row)
+{
+    bool bounded = row->type == STEERING_NUMBER || row->type == STEERING_DURATION;
+    const char *unit = row->type == STEERING_DURATION ? "s" : "";
+    fprintf(out, "%s.%s\t%s\t%s\t", path, row->name, name_of_option_type(row->type), row->fallback ? row->fallback : "");
+    if (bounded)
+        fprintf(out, "%g%s - %g%s", row->min, unit, row->max, unit);
+    fprintf(out, "\tPolicy %s: %s\n", row->policy, row->help);
+}
+
+/* Policies and their options are the same at both levels, and listed at the first. */
+static void print_policies(FILE *out, const char *path, bool options)
+{
+    fprintf(out, "%s.policy\tpolicy\trequired\t", path);
+    for (size_t i = 0; steering_policies[i]; i++)
+        fprintf(out, "%s%s", i ? ", " : "", steering_policies[i]->name);
+    fprintf(out, "\tWho gets the next request.\n");
+    for (size_t i = 0; options && i < steering_option_row_count; i++)
+        print_option(out, path, &steering_option_rows[i]);
+}
+
+static void print_group(FILE *out, const char *prefix, const struct conf_group *group)
+{
+    for (const struct conf_key *k = group->keys; k->name; k++) {
+        struct text path = { 0 };
+        text_addf(&path, "%s%s", prefix, k->name);
+        print_key(out, path.p, k);
+        if (k->members && !k->inherits) {
+            text_addf(&path, "%s.", k->type->is_list ? "[]" : "");
+            print_group(out, path.p, k->members);
+        }
+        if (strcmp(k->type->short_name, "policy") == 0)
+            print_policies(out, path.p, true);
+        text_clear(&path);
+    }
+}
+
+void conf_print_keys(FILE *out)
+{
+    print_group(out, "", &conf_root);
+}
