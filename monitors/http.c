@@ -10,11 +10,11 @@
 
 #include "base/mem.h"
 #include "base/slice.h"
-#include "base/text.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
 #include <pcre2.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -221,13 +221,13 @@ static void read_symptom(const struct probe_result *result, struct symptom *s)
         symptom_set(s, DIAGNOSIS_FORBIDDEN_HEADERS, "%u/1000 from the edge", status);
     else if (leads_to_access(result)) {
         struct slice host = location_host(result->location);
-        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "%u to %.*s: Cloudflare Access wants a login", status, (int)(host.n < 100 ? host.n : 100), host.p);
+        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "%u to %.*s", status, (int)(host.n < 100 ? host.n : 100), host.p);
     } else if (is_block_code(code))
-        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "%u/%u from the edge: a rule there blocks the probe", status, code);
+        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "%u/%u from the edge", status, code);
     else if (status == 429)
-        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "429: the rate of requests is limited");
+        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "429 from the edge");
     else if (is_block_page(result))
-        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "%u from the edge: Access or a challenge blocks the probe", status);
+        symptom_set(s, DIAGNOSIS_PROBE_BLOCKED, "%u from the edge with a page of its own", status);
     else if (status == 502 || status == 504 || (status >= 520 && status <= 527))
         symptom_set(s, DIAGNOSIS_ORIGIN_DOWN, "%u from the edge", status);
     else if (status == 404 && result->body_length == 0)
@@ -267,6 +267,14 @@ static void judgement_fail(struct judgement *out, enum diagnosis diagnosis, cons
     out->pass = false;
     out->diagnosis = diagnosis;
     snprintf(out->detail, sizeof out->detail, "%s", detail);
+}
+
+/* Status and events show it as JSON: what an origin sends may be no UTF-8. */
+static void keep_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0x7f)
+            *text = '?';
 }
 
 static void describe_wrong_status(const struct monitor *monitor, const struct probe_result *result, struct judgement *out)
@@ -314,6 +322,7 @@ static void http_judge(const struct monitor *monitor, const struct probe *probe,
         judgement_fail(out, symptom.diagnosis, symptom.detail);
     else
         describe_wrong_status(monitor, result, out);
+    keep_printable(out->detail);
 }
 
 const struct monitor_type monitor_http = { .name = "http", .prepare = http_prepare, .follow = http_follow, .judge = http_judge };

@@ -1,4 +1,7 @@
-/* When each monitor looks at each endpoint, and what its results add up to. Control thread only. */
+/* When each monitor looks at each endpoint, and what its results add up to. Control thread only.
+ *
+ * One job per endpoint and monitor, with at most one probe out at a time. An endpoint that is disabled, by the file or by the operator,
+ * or whose pool is, gets no probes and forgets what was known; a drained one is looked at as ever. */
 #ifndef PENSTOCK_MONITORS_SCHEDULER_H
 #define PENSTOCK_MONITORS_SCHEDULER_H
 
@@ -8,17 +11,19 @@
 
 struct scheduler;
 struct scheduler_callbacks {
-    /* Hands a probe to a worker; its `done` must come back. */
+    /* Hands a probe to a worker; its `done` must come back, later, on this thread: also after scheduler_free, when it finds nobody. */
     void (*run)(void *arg, struct probe *);
-    /* New evidence about the endpoint: `evidence` has all its monitors' histories (only the monitor fields and n_monitors are filled). */
+    /* New evidence about the endpoint: `evidence` has all its monitors' histories (only the monitor fields and n_monitors are filled). May
+     * call any function of this header but scheduler_free. */
     void (*evidence)(void *arg, const struct endpoint *, const struct evidence *);
 };
 struct scheduler *scheduler_new(struct ev_loop *, const struct scheduler_callbacks *, void *arg);
 void scheduler_free(struct scheduler *);
 /* The configuration in force changed: histories are carried over by endpoint id and monitor name, jobs of what is gone end, new ones
- * begin at a random point of their interval. Takes its own reference. */
+ * begin at a random point of their interval_turning. Takes its own reference. Tells no evidence: read it, for the monitors' names are those of the
+ * new configuration from now on. */
 void scheduler_set_config(struct scheduler *, struct config *);
-/* Looks at the endpoint soon (its interval_turning at the latest): traffic saw it fail. */
+/* Looks at the endpoint soon (interval_turning after the last look at the latest): traffic saw it fail. */
 void scheduler_hurry(struct scheduler *, const char *endpoint_id);
 /* The histories of one endpoint; false if unknown. */
 bool scheduler_evidence(const struct scheduler *, const char *endpoint_id, struct evidence *out);
