@@ -15,7 +15,9 @@ enum {
     /* The peer has finished sending. TLS: by close_notify, or by a FIN without one, which many servers do: nobody but the message's own
      * framing can tell that it was cut short; what ends with the connection may have been cut by anyone on the way. */
     STREAM_EOF = 0,
-    STREAM_AGAIN = -1,  /* nothing now; the watcher will tell (TLS may need the other direction: the stream sees to that itself) */
+    /* Nothing now; the watcher will tell (TLS may need the other direction: the stream sees to that itself). Also after a readable event
+     * that was TLS's own, a session ticket for instance. */
+    STREAM_AGAIN = -1,
     STREAM_FAILED = -2, /* reset, or a TLS error: errno or the OpenSSL queue was translated into stream_failure() */
 };
 
@@ -24,10 +26,10 @@ struct stream {
     SSL *ssl;      /* NULL: plain */
     struct ev_loop *loop; /* where it was watched last */
     void (*on_io)(struct ev_loop *, ev_io *, int events);
+    unsigned long tls_error; /* OpenSSL's code of what broke it; not 0: no close_notify any more */
     uint8_t watched;      /* what the owner asked for: EV_READ | EV_WRITE */
     bool tls_wants_write; /* reading or the handshake waits for room to write; the event is given to the owner as EV_READ | EV_WRITE */
-    bool tls_filled;      /* the last read filled its buffer: OpenSSL may hold more */
-    bool tls_failed;      /* no close_notify any more */
+    bool tls_pending;     /* see stream_has_pending */
 };
 
 /* Takes `fd` (non-blocking) and `ssl` (may be NULL; its descriptor is set here). Nothing is watched yet. */
@@ -46,11 +48,15 @@ static inline bool stream_is_open(const struct stream *s)
 /* Bytes read, or STREAM_EOF, STREAM_AGAIN, STREAM_FAILED; n >= 1. One recv at the most. TLS: fills as much of `n` as is at hand; the end
  * or a failure found behind bytes is told by the next call. */
 ssize_t stream_read(struct stream *, void *buffer, size_t n) __attribute__((warn_unused_result));
-/* Bytes taken (possibly fewer than given), or STREAM_AGAIN, STREAM_FAILED. TLS: small pieces are joined into one record;
- * after STREAM_AGAIN the next call must begin with the same bytes, and with no fewer. */
+/* Bytes taken (possibly fewer than given), or STREAM_AGAIN, STREAM_FAILED. TLS: small pieces are joined into one record; after
+ * STREAM_AGAIN or a short count the next call must begin with the bytes that were not taken, and with no fewer of them. */
 ssize_t stream_write(struct stream *, const struct iovec *, int n) __attribute__((warn_unused_result));
-/* TLS bytes that were received already and that no event will announce: read until false. */
-bool stream_has_pending(const struct stream *);
+/* TLS bytes, an end or a failure that were received already and that no event will announce: read until false. Changes with
+ * stream_read and stream_handshake only. */
+static inline bool stream_has_pending(const struct stream *s)
+{
+    return s->tls_pending;
+}
 
 enum stream_handshake { HANDSHAKE_DONE, HANDSHAKE_AGAIN, HANDSHAKE_FAILED };
 enum stream_handshake stream_handshake(struct stream *) __attribute__((warn_unused_result));
@@ -64,6 +70,8 @@ static inline int stream_watched(const struct stream *s)
 
 /* Why the last call on this thread failed, in words ("connection reset", "certificate has expired"). Static or thread storage. */
 const char *stream_failure(void);
+/* The same for an errno of a connect. */
+const char *stream_errno_text(int error);
 
 /* Non-blocking, close-on-exec, TCP_NODELAY, keep-alive probes every 30 s. Returns the descriptor; -1 with errno. */
 int stream_connect(const struct sockaddr *, socklen_t) __attribute__((warn_unused_result));
