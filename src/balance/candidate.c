@@ -124,38 +124,33 @@ void pool_fill_candidates(const struct pool *pool, enum usability level, nsec_t 
             .latitude = known(e->latitude, pool->latitude),
             .longitude = known(e->longitude, pool->longitude),
             .order = e->order,
-            .usable_since = atomic_load_explicit(&e->live->usable_since, memory_order_relaxed),
+            .usable_since = endpoint_usable_since(e->live),
         };
     }
 }
 
-/* Was it usable in the moment just before `instant`? By the last stretch that is known. */
-static bool was_usable_before(const struct endpoint *e, enum usability level, nsec_t instant, nsec_t now)
-{
-    if (atomic_load_explicit(&e->live->usable_since, memory_order_relaxed) >= instant)
-        return false;
-    return census_level(e, now) <= level || atomic_load_explicit(&e->live->usable_until, memory_order_relaxed) >= instant;
-}
-
-static unsigned count_usable_before(const struct pool *pool, enum usability level, nsec_t instant, nsec_t now)
+static bool had_its_minimum_before(const struct pool *pool, nsec_t instant, nsec_t now)
 {
     unsigned n = 0;
 
-    for (size_t i = 0; i < pool->n_endpoints; i++)
-        n += was_usable_before(&pool->endpoints[i], level, instant, now);
-    return n;
+    for (size_t i = 0; i < pool->n_endpoints && n < needed(pool); i++) {
+        const struct endpoint *e = &pool->endpoints[i];
+        n += e->enabled && endpoint_weight(e, now, false) > 0 && endpoint_was_in_service(e->live, instant);
+    }
+    return n >= needed(pool);
 }
 
 /* The latest instant before which the pool lacked its minimum. That can only be one at which an endpoint returned. */
-static nsec_t pool_usable_since(const struct pool *pool, enum usability level, nsec_t now)
+static nsec_t pool_usable_since(const struct pool *pool, nsec_t now)
 {
     nsec_t latest = 0;
 
-    for (size_t i = 0; i < pool->n_endpoints; i++) {
-        nsec_t since = atomic_load_explicit(&pool->endpoints[i].live->usable_since, memory_order_relaxed);
-        if (since > latest && count_usable_before(pool, level, since, now) < needed(pool))
-            latest = since;
-    }
+    for (size_t i = 0; i < pool->n_endpoints; i++)
+        for (unsigned j = 0; j < STRETCHES_KEPT; j++) {
+            nsec_t since = atomic_load_explicit(&pool->endpoints[i].live->stretches[j].since, memory_order_relaxed);
+            if (since > latest && !had_its_minimum_before(pool, since, now))
+                latest = since;
+        }
     return latest;
 }
 
@@ -173,7 +168,7 @@ void load_balancer_fill_candidates(const struct load_balancer *lb, enum usabilit
             .latitude = pool->latitude,
             .longitude = pool->longitude,
             .order = (unsigned)i,
-            .usable_since = usable ? pool_usable_since(pool, level, now) : 0,
+            .usable_since = usable ? pool_usable_since(pool, now) : 0,
         };
     }
 }

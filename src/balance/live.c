@@ -29,6 +29,7 @@ struct endpoint_live *endpoint_live_new(const char *id, unsigned workers)
     atomic_init(&live->dialable, true);
     atomic_init(&live->probe_latency_s, (double)NAN);
     atomic_init(&live->latency_s, (double)NAN);
+    atomic_init(&live->stretches[0].until, STRETCH_OPEN);
     pthread_mutex_init(&live->address_lock, NULL);
     return live;
 }
@@ -56,12 +57,47 @@ bool endpoint_in_service(const struct endpoint_live *live, nsec_t now)
            atomic_load_explicit(&live->ejected_until, memory_order_relaxed) <= now;
 }
 
+static struct stretch *stretch_of(struct endpoint_live *live, uint32_t number)
+{
+    return &live->stretches[number % STRETCHES_KEPT];
+}
+
+/* The current stretch goes on if its end was never noted: then it begins anew, since nobody knows how much of it was true. */
 void endpoint_note_return(struct endpoint_live *live, nsec_t now)
 {
     if (!endpoint_in_service(live, now))
         return;
-    atomic_store_explicit(&live->usable_since, now, memory_order_relaxed);
+    uint32_t number = atomic_load_explicit(&live->stretch, memory_order_relaxed);
+    if (atomic_load_explicit(&stretch_of(live, number)->until, memory_order_relaxed) != STRETCH_OPEN)
+        number++;
+    atomic_store_explicit(&stretch_of(live, number)->since, now, memory_order_relaxed);
+    atomic_store_explicit(&stretch_of(live, number)->until, STRETCH_OPEN, memory_order_relaxed);
+    atomic_store_explicit(&live->stretch, number, memory_order_relaxed);
     atomic_store_explicit(&live->slow_start_from, now, memory_order_relaxed);
+}
+
+void endpoint_note_loss(struct endpoint_live *live, nsec_t now)
+{
+    uint32_t number = atomic_load_explicit(&live->stretch, memory_order_relaxed);
+
+    atomic_store_explicit(&stretch_of(live, number)->until, now, memory_order_relaxed);
+}
+
+nsec_t endpoint_usable_since(const struct endpoint_live *live)
+{
+    uint32_t number = atomic_load_explicit(&live->stretch, memory_order_relaxed);
+
+    return atomic_load_explicit(&live->stretches[number % STRETCHES_KEPT].since, memory_order_relaxed);
+}
+
+bool endpoint_was_in_service(const struct endpoint_live *live, nsec_t instant)
+{
+    for (unsigned i = 0; i < STRETCHES_KEPT; i++) {
+        const struct stretch *s = &live->stretches[i];
+        if (atomic_load_explicit(&s->since, memory_order_relaxed) < instant && atomic_load_explicit(&s->until, memory_order_relaxed) >= instant)
+            return true;
+    }
+    return false;
 }
 
 static bool change(struct endpoint_live *live, _Atomic uint8_t *field, uint8_t value, nsec_t now)
@@ -71,7 +107,7 @@ static bool change(struct endpoint_live *live, _Atomic uint8_t *field, uint8_t v
     bool after = endpoint_in_service(live, now);
 
     if (before && !after)
-        atomic_store_explicit(&live->usable_until, now, memory_order_relaxed);
+        endpoint_note_loss(live, now);
     if (after && !before)
         endpoint_note_return(live, now);
     return changed;

@@ -31,6 +31,13 @@ struct outlier_window {
     _Atomic uint64_t halves[2];
 };
 
+/* A time in service. One that goes on ends at STRETCH_OPEN. */
+struct stretch {
+    _Atomic nsec_t since, until;      /* 0: since the start */
+};
+#define STRETCH_OPEN INT64_MAX
+enum { STRETCHES_KEPT = 4 };
+
 struct endpoint_live {
     char *id;
     _Atomic unsigned refs;
@@ -40,8 +47,8 @@ struct endpoint_live {
     _Atomic uint8_t admin;            /* enum admin_state: the operator's word at run time; by endpoint_set_admin */
     _Atomic double weight_override;   /* NaN: none */
     _Atomic nsec_t slow_start_from;   /* the last return from being down, ejected, drained or disabled; 0: none yet */
-    _Atomic nsec_t usable_since;      /* the same; 0: usable since the start */
-    _Atomic nsec_t usable_until;      /* the last loss; means something only while it isn't usable. The worker that ejects writes it too */
+    struct stretch stretches[STRETCHES_KEPT]; /* the last ones in service; by endpoint_note_return and endpoint_note_loss */
+    _Atomic uint32_t stretch;         /* number of the current or last one */
     _Atomic bool dialable;            /* false: the name has no address, or none that can be reached */
     _Atomic double probe_latency_s;   /* NaN: unknown */
 
@@ -67,15 +74,21 @@ struct endpoint_live *endpoint_live_new(const char *id, unsigned workers);
 struct endpoint_live *endpoint_live_ref(struct endpoint_live *);
 void endpoint_live_unref(struct endpoint_live *);
 
-/* The only writers of `health` and `admin`; control thread. A return to service begins the slow start and notes since when the endpoint has
- * been usable; the first verdict after the start is no return. The caller moves the epoch. True if the value changed. */
+/* The only writers of `health` and `admin`; control thread. A return to service begins the slow start and a stretch; the first verdict after
+ * the start is no return. The caller moves the epoch. True if the value changed. */
 bool endpoint_set_health(struct endpoint_live *, enum health, nsec_t now);
 bool endpoint_set_admin(struct endpoint_live *, enum admin_state, nsec_t now);
 
-/* Not down, drained, disabled or ejected: what the notes of returns and losses are about. Any thread. */
+/* Not down, drained, disabled or ejected: what stretches are about. Any thread. */
 bool endpoint_in_service(const struct endpoint_live *, nsec_t now);
-/* Control thread: what kept it out of service is over; nothing is noted while something else does. */
+/* Control thread: what kept it out of service is over. Nothing is noted while something else does. */
 void endpoint_note_return(struct endpoint_live *, nsec_t now);
+/* Control thread, or the worker that ejects: it was in service until now. */
+void endpoint_note_loss(struct endpoint_live *, nsec_t now);
+/* When the current or last stretch began; 0: with the process. */
+nsec_t endpoint_usable_since(const struct endpoint_live *);
+/* Was it in service in the moment before `instant`? As far back as stretches are kept. */
+bool endpoint_was_in_service(const struct endpoint_live *, nsec_t instant);
 
 /* Sums over the workers. */
 uint32_t endpoint_in_flight(const struct endpoint_live *);

@@ -109,7 +109,7 @@ static bool eject(struct endpoint_live *live, const struct passive *passive, enu
         return false;
     atomic_fetch_add_explicit(&live->ejections, 1, memory_order_relaxed);
     if (served)
-        atomic_store_explicit(&live->usable_until, now, memory_order_relaxed);
+        endpoint_note_loss(live, now);
     forget_failures(live);
     return true;
 }

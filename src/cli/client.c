@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -234,16 +235,21 @@ static void set_method(struct client *c, const char *method, const char *body)
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
 }
 
+static void prepare_call(struct client *c, const char *method, const char *body, struct text *answer)
+{
+    set_method(c, method, body);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)CALL_TIMEOUT_S);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, keep_body);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, answer);
+}
+
 /* One exchange. False after an error message. */
 static bool exchange(struct client *c, const char *method, const char *path, const json_t *body, long *status, struct text *answer)
 {
     char detail[CURL_ERROR_SIZE];
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
-    set_method(c, method, text);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)CALL_TIMEOUT_S);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, keep_body);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, answer);
+    prepare_call(c, method, text, answer);
     CURLcode code = perform(c, path, headers_with(c, "Accept: application/json", text ? "Content-Type: application/json" : NULL, NULL),
                             detail, status);
     if (code != CURLE_OK)
@@ -300,6 +306,23 @@ int client_try(struct client *c, const char *method, const char *path, const jso
         *answer = NULL;
     }
     return result;
+}
+
+bool client_wait(struct client *c, unsigned seconds)
+{
+    const struct timespec pause = { .tv_sec = 1 };
+    bool answered = false;
+
+    for (unsigned i = 0; i < seconds && !answered; i++) {
+        struct text text = { 0 };
+        char detail[CURL_ERROR_SIZE];
+        long status = 0;
+        nanosleep(&pause, NULL);
+        prepare_call(c, "GET", NULL, &text);
+        answered = perform(c, "/livez", headers_with(c, NULL), detail, &status) == CURLE_OK && status == 200;
+        text_clear(&text);
+    }
+    return answered;
 }
 
 /* --- streams --- */

@@ -36,6 +36,9 @@ int client_send(struct client *, const char *method, const char *path, const jso
 /* As above, but what was refused (status 400-499) is returned in *answer (a problem document) and not printed. */
 int client_try(struct client *, const char *method, const char *path, const json_t *body, json_t **answer);
 
+/* Whether the daemon answers within that time; says nothing. */
+bool client_wait(struct client *, unsigned seconds);
+
 /* Follows an event stream until `event` returns false, the daemon ends it, or the connection breaks. Each event's data is one JSON text;
  * `id` stays valid during the call. */
 enum client_stream_end { STREAM_STOPPED, STREAM_ENDED, STREAM_REFUSED };

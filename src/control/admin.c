@@ -97,6 +97,7 @@ static json_t *take_body(const struct request *r, const char *const *members)
 
 /* A call that is answered later; knows whether its client is still there. */
 struct pending {
+    struct control *control;
     struct local_call *call; /* NULL: gone */
     char name[2 * SEGMENT_SIZE];
 };
@@ -107,12 +108,13 @@ static void pending_gone(void *arg)
     p->call = NULL;
 }
 
-static struct pending *pending_new(struct local_call *call, const char *name)
+static struct pending *pending_new(const struct request *r, const char *name)
 {
     struct pending *p = mem_zero(sizeof *p);
-    p->call = call;
+    p->control = r->control;
+    p->call = r->call;
     snprintf(p->name, sizeof p->name, "%s", name);
-    local_call_on_gone(call, pending_gone, p);
+    local_call_on_gone(r->call, pending_gone, p);
     return p;
 }
 
@@ -235,8 +237,8 @@ static void get_ready(const struct request *r)
 
     if (!take_parameter(r, "host", host, sizeof host) || !take_parameter(r, "pool", pool, sizeof pool))
         return;
-    if (r->control->stopping)
-        answer_problem(r->call, 503, "penstock is stopping");
+    if (r->control->stopping || !r->control->listening)
+        answer_problem(r->call, 503, r->control->stopping ? "penstock is stopping" : "penstock is starting");
     else if (*host && *pool)
         answer_problem(r->call, 400, "ask for a host or for a pool");
     else if (*host)
@@ -316,6 +318,20 @@ static bool parse_patch(const struct request *r, const json_t *body, struct endp
     return false;
 }
 
+/* An operator's word that was confirmed outlives a crash. */
+static void patch_written(void *arg, bool durable)
+{
+    struct pending *p = arg;
+    const struct endpoint_record *record = control_find_endpoint(p->control, p->name);
+
+    (void)durable; /* it is in force; that the disk fails, the status says */
+    if (p->call && record)
+        answer_json(p->call, 200, status_endpoint_json(p->control, record));
+    else if (p->call)
+        answer_problem(p->call, 404, "endpoint \"%s\" is gone: the configuration was reloaded", p->name);
+    free(p);
+}
+
 static void patch_endpoint(const struct request *r)
 {
     static const char *const members[] = { "state", "weight", NULL };
@@ -328,7 +344,7 @@ static void patch_endpoint(const struct request *r)
             control_set_admin(r->control, record->id, patch.state);
         if (patch.has_weight)
             control_set_weight(r->control, record->id, patch.weight);
-        answer_json(r->call, 200, status_endpoint_json(r->control, record));
+        store_when_written(r->control->store, patch_written, pending_new(r, record->id));
     }
     json_decref(body);
 }
@@ -359,7 +375,7 @@ static void post_monitor_test(const struct request *r)
     if (member && !name) {
         answer_problem(r->call, 400, "\"endpoint\" must be a string");
     } else {
-        struct pending *p = pending_new(r->call, r->segments[0]);
+        struct pending *p = pending_new(r, r->segments[0]);
         if (!control_monitor_test(r->control, r->segments[0], name, monitors_tested, p)) {
             answer_problem(r->call, 404, name ? "there is no endpoint \"%s/%s\"" : "there is no pool \"%s\"", r->segments[0], name);
             free(p);
@@ -379,7 +395,7 @@ static void channel_tested(void *arg, bool delivered, const char *detail)
 
 static void post_alert_test(const struct request *r)
 {
-    struct pending *p = pending_new(r->call, r->segments[0]);
+    struct pending *p = pending_new(r, r->segments[0]);
 
     if (bus_test_channel(r->control->bus, r->segments[0], channel_tested, p))
         return;

@@ -16,7 +16,7 @@ enum { BATCH_MAX = 256 };
 #define PRUNE_PAUSE (3600 * NSEC_PER_SEC)
 #define DAY (24 * 3600 * NSEC_PER_SEC)
 
-enum write_kind { WRITE_EVENT, WRITE_FORGET, WRITE_OVERRIDE };
+enum write_kind { WRITE_EVENT, WRITE_FORGET, WRITE_OVERRIDE, WRITE_MARK /* nothing: somebody waits for those before it */ };
 
 struct write {
     struct list link;
@@ -125,7 +125,7 @@ static void answer_write(struct store *s, struct write *w, bool durable)
     if (!w->done)
         return;
     struct answer *answer = mem_alloc(sizeof *answer);
-    *answer = (struct answer){ .message.handle = on_answer, .done = w->done, .arg = w->arg, .event = event_ref(w->event), .durable = durable };
+    *answer = (struct answer){ .message.handle = on_answer, .done = w->done, .arg = w->arg, .event = w->event ? event_ref(w->event) : NULL, .durable = durable };
     w->done = NULL;
     mailbox_post(&s->mailbox, &answer->message);
 }
@@ -144,6 +144,7 @@ static enum database_result apply(struct database *db, const struct write *w)
     case WRITE_EVENT: return database_add_event(db, w->event, w->channels, w->n_channels);
     case WRITE_FORGET: return database_forget_delivery(db, w->sequence, w->name);
     case WRITE_OVERRIDE: return database_set_override(db, w->name, w->admin, w->weight);
+    case WRITE_MARK: return DATABASE_DONE;
     }
     return DATABASE_REFUSED;
 }
@@ -538,6 +539,31 @@ void store_set_override(struct store *s, const char *endpoint, enum admin_state 
     w->name = mem_copy_text(endpoint);
     w->admin = admin;
     w->weight = weight;
+    queue_write(s, w);
+}
+
+struct mark {
+    void (*done)(void *arg, bool durable);
+    void *arg;
+};
+
+static void on_mark(void *arg, struct event *none, bool durable)
+{
+    struct mark *mark = arg;
+
+    (void)none;
+    mark->done(mark->arg, durable);
+    free(mark);
+}
+
+void store_when_written(struct store *s, void (*done)(void *arg, bool durable), void *arg)
+{
+    struct write *w = write_new(WRITE_MARK);
+    struct mark *mark = mem_alloc(sizeof *mark);
+
+    *mark = (struct mark){ done, arg };
+    w->done = on_mark;
+    w->arg = mark;
     queue_write(s, w);
 }
 

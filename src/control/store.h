@@ -54,6 +54,8 @@ void store_add_event(struct store *, struct event *, const char *const *channels
 void store_forget_delivery(struct store *, uint64_t sequence, const char *channel);
 /* ADMIN_ENABLED with NaN: nothing said, the row goes. */
 void store_set_override(struct store *, const char *endpoint, enum admin_state, double weight);
+/* `done` runs once, later, when all that was given before is committed (`durable`), or when STORE_PATIENCE is over. */
+void store_when_written(struct store *, void (*done)(void *arg, bool durable), void *arg);
 
 struct event_query {
     const char *after;  /* id of an event; those that follow it, oldest first. NULL: from the oldest kept */

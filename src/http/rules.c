@@ -264,20 +264,19 @@ static bool is_port(const char *p, const char *end)
     return port <= UINT16_MAX;
 }
 
-/* "host", "host:port" or "host:", which is the same as "host". */
-static bool split_host(struct slice value, struct http_message *out)
+bool http_host_split(struct slice value, struct slice *host, struct slice *host_port)
 {
     const char *end = value.p + value.n;
     const char *p = value.n && *value.p == '[' ? skip_ip_literal(value.p, end) : skip_reg_name(value.p, end);
     if (!p || p == value.p)
         return false;
-    out->host = out->host_port = (struct slice){ value.p, (size_t)(p - value.p) };
+    *host = *host_port = (struct slice){ value.p, (size_t)(p - value.p) };
     if (p == end)
         return true;
     if (*p != ':' || !is_port(p + 1, end))
         return false;
     if (p + 1 < end)
-        out->host_port = value;
+        *host_port = value;
     return true;
 }
 
@@ -294,7 +293,7 @@ static enum http_parse_error judge_host(const struct http_head *head, const char
     struct slice host = authority.n ? authority : field;
     if (host.n == 0 && head->minor == 0)
         return HTTP_ERROR_NONE;
-    return split_host(host, out) ? HTTP_ERROR_NONE : HTTP_ERROR_HOST_SYNTAX;
+    return http_host_split(host, &out->host, &out->host_port) ? HTTP_ERROR_NONE : HTTP_ERROR_HOST_SYNTAX;
 }
 
 enum http_parse_error http_request_rules(struct http_head *head, const char *base, struct http_message *out)

@@ -28,6 +28,9 @@ enum http_parse_error http_request_rules(struct http_head *, const char *base, s
  * stays for HEAD and 304 (unmarked), where it says what a GET would have had. */
 enum http_parse_error http_response_rules(struct http_head *, const char *base, enum http_method method, bool upgrade_requested,
                                           struct http_message *out);
+/* Takes "host", "host:port" or "host:" (the same as "host") apart (RFC 3986 3.2.2, 3.2.3); *host_port is the whole without an empty port.
+ * False, with both void, for anything else: user information, a zone, a port above 65535. */
+bool http_host_split(struct slice value, struct slice *host, struct slice *host_port);
 /* May a request with this method be sent again though it may have been processed? (RFC 9110 9.2.1, 9.2.2) */
 static inline bool http_method_is_safe(enum http_method m)
 {

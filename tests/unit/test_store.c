@@ -229,6 +229,33 @@ static void overrides_stay_until_lifted(void **state)
     fixture_close(&f);
 }
 
+static void note_written(void *arg, bool durable)
+{
+    struct fixture *f = arg;
+
+    f->answered++;
+    f->durable += durable;
+}
+
+static void mark_tells_when_all_before_it_is_committed(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f, directory);
+    store_set_override(f.store, "europe/ams", ADMIN_DRAINED, NAN);
+    store_when_written(f.store, note_written, &f);
+    assert_int_equal(f.answered, 0);
+    turn_until(f.loop, &f.answered, 1);
+    assert_int_equal(f.durable, 1);
+    store_when_written(f.store, note_written, &f);
+    fixture_close(&f); /* tells */
+    assert_int_equal(f.durable, 2);
+    fixture_open(&f, directory);
+    assert_overrides(f.store, "europe/ams:1");
+    fixture_close(&f);
+}
+
 /* Exit status 0 once the events are committed; then the process is killed with everything open. */
 static void commit_and_die(int ready)
 {
@@ -577,6 +604,7 @@ int main(void)
         IN_DIRECTORY(events_come_back_in_order_once_committed),
         IN_DIRECTORY(what_was_delivered_is_not_sent_again_after_a_restart),
         IN_DIRECTORY(overrides_stay_until_lifted),
+        IN_DIRECTORY(mark_tells_when_all_before_it_is_committed),
         IN_DIRECTORY(what_was_committed_survives_a_kill),
         IN_DIRECTORY(second_process_is_told_that_the_directory_is_in_use),
         IN_DIRECTORY(file_that_is_no_database_is_set_aside),

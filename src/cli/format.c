@@ -1,0 +1,85 @@
+#include "cli/format.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+const char *format_string(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+nsec_t format_parse_time(const char *rfc3339)
+{
+    struct tm t = { 0 };
+    const char *rest = rfc3339 ? strptime(rfc3339, "%Y-%m-%dT%H:%M:%S", &t) : NULL;
+
+    if (!rest)
+        return 0;
+    double fraction = *rest == '.' ? strtod(rest, NULL) : 0;
+    return (nsec_t)timegm(&t) * NSEC_PER_SEC + (nsec_t)(fraction * 1e9);
+}
+
+char *format_age(nsec_t since, nsec_t now, char out[static FORMAT_AGE_SIZE])
+{
+    int64_t s = (now - since) / NSEC_PER_SEC, minutes = s / 60, hours = s / 3600, days = s / 86400;
+
+    if (since == 0)
+        snprintf(out, FORMAT_AGE_SIZE, "-");
+    else if (s < 1)
+        snprintf(out, FORMAT_AGE_SIZE, "now");
+    else if (minutes < 1)
+        snprintf(out, FORMAT_AGE_SIZE, "%" PRId64 " s", s);
+    else if (hours < 1)
+        snprintf(out, FORMAT_AGE_SIZE, "%" PRId64 " min", minutes);
+    else if (days < 1)
+        snprintf(out, FORMAT_AGE_SIZE, "%" PRId64 " h %" PRId64 " min", hours, minutes % 60);
+    else
+        snprintf(out, FORMAT_AGE_SIZE, "%" PRId64 " d %" PRId64 " h", days, hours % 24);
+    return out;
+}
+
+void format_add_milliseconds(struct table *t, const json_t *milliseconds)
+{
+    double ms = json_number_value(milliseconds);
+
+    if (!json_is_number(milliseconds))
+        table_add(t, TONE_PLAIN, NULL);
+    else if (ms >= 1000)
+        table_addf(t, TONE_PLAIN, "%.2f s", ms / 1000);
+    else
+        table_addf(t, TONE_PLAIN, "%.*f ms", ms >= 100 ? 0 : ms >= 10 ? 1 : 2, ms);
+}
+
+void format_add_count(struct table *t, const json_t *count)
+{
+    if (json_is_integer(count))
+        table_addf(t, TONE_PLAIN, "%" JSON_INTEGER_FORMAT, json_integer_value(count));
+    else
+        table_add(t, TONE_PLAIN, NULL);
+}
+
+char *format_list(const json_t *strings)
+{
+    struct text text = { 0 };
+    size_t i;
+    json_t *s;
+
+    json_array_foreach (strings, i, s)
+        text_addf(&text, "%s%s", i ? ", " : "", json_string_value(s));
+    return text_take(&text);
+}
+
+void format_print_json(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12) | JSON_ENCODE_ANY);
+    fputc('\n', stdout);
+    json_decref(value);
+}
+
+void format_print(struct text *text)
+{
+    fwrite(text->p, 1, text->n, stdout);
+    text_clear(text);
+}
