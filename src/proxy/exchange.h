@@ -95,6 +95,8 @@ struct exchange *exchange_new(struct worker *, const struct client_ops *, void *
 void exchange_start(struct exchange *);
 /* A request that is refused before it goes anywhere: answers with that status. */
 void exchange_refuse(struct exchange *, unsigned status, enum reason);
+/* Frees an exchange that was never started. */
+void exchange_discard(struct exchange *);
 /* The worker found room: a queued exchange chooses again. */
 void exchange_unqueue(struct exchange *);
 /* The worker stops: an upgraded connection, or one that has outlived the grace, is cut. */
