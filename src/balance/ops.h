@@ -93,7 +93,8 @@ void exchange_client_half_closed(struct exchange *);
 enum exchange_hold exchange_upstream_ready(struct exchange *);
 /* There is room for request body again. */
 enum exchange_hold exchange_upstream_writable(struct exchange *);
-enum exchange_hold exchange_upstream_failed(struct exchange *, enum upstream_stage, enum reason, const char *detail);
+/* It is gone, and forgotten by the exchange. */
+void exchange_upstream_failed(struct exchange *, enum upstream_stage, enum reason, const char *detail);
 /* An interim response (1xx but 101). */
 enum exchange_hold exchange_interim(struct exchange *, const struct http_head *, const char *base);
 /* The head, with what has come of the body. *taken: how much of the body was; the rest is offered again after want_body. */

@@ -1,0 +1,334 @@
+#include "proxy/choose.h"
+
+#include "base/log.h"
+#include "proxy/exchange.h"
+
+enum group_kind { GROUP_POOL, GROUP_LOAD_BALANCER };
+
+/* The tables of one policy for one set of candidates at one level of usability. */
+struct tables {
+    void *state;
+    uint64_t epoch;
+    struct steering_candidate *candidates; /* stay put: the policy points to them */
+    bool any;                              /* some candidate has weight */
+};
+
+/* All that one choice among several needs. A level's tables are made when it is first looked at: mostly only the first ever is. */
+struct group {
+    enum group_kind kind;
+    union {
+        const struct pool *pool;
+        const struct load_balancer *load_balancer;
+    };
+    const struct steering_conf *steering;
+    struct worker *worker;
+    size_t n;
+    struct tables levels[USABILITIES - 1];
+    uint64_t *struck_out; /* all clear between choices */
+};
+
+static void group_clear(struct group *g)
+{
+    for (size_t i = 0; i < USABILITIES - 1; i++) {
+        if (g->levels[i].state)
+            g->steering->policy->worker_free(g->levels[i].state);
+        free(g->levels[i].candidates);
+    }
+    free(g->struck_out);
+}
+
+static bool group_init(struct group *g, struct worker *w, const struct steering_conf *steering, size_t n)
+{
+    g->worker = w;
+    g->steering = steering;
+    g->n = n;
+    g->struck_out = calloc(n / 64 + 1, sizeof *g->struck_out);
+    return g->struck_out != NULL;
+}
+
+void choose_clear(struct snapshot *s)
+{
+    const struct config *config = s->config;
+    for (size_t i = 0; s->pools && i < config->n_pools; i++)
+        group_clear(&s->pools[i]);
+    for (size_t i = 0; s->load_balancers && i < config->n_load_balancers; i++)
+        group_clear(&s->load_balancers[i]);
+    free(s->pools);
+    free(s->load_balancers);
+    s->pools = s->load_balancers = NULL;
+}
+
+bool choose_init(struct snapshot *s)
+{
+    const struct config *config = s->config;
+    bool made = (s->pools = calloc(config->n_pools + 1, sizeof *s->pools))
+        && (s->load_balancers = calloc(config->n_load_balancers + 1, sizeof *s->load_balancers));
+    for (size_t i = 0; made && i < config->n_pools; i++) {
+        struct group *g = &s->pools[i];
+        g->kind = GROUP_POOL;
+        g->pool = &config->pools[i];
+        made = group_init(g, s->worker, &g->pool->steering, g->pool->n_endpoints);
+    }
+    for (size_t i = 0; made && i < config->n_load_balancers; i++) {
+        struct group *g = &s->load_balancers[i];
+        g->kind = GROUP_LOAD_BALANCER;
+        g->load_balancer = &config->load_balancers[i];
+        made = group_init(g, s->worker, &g->load_balancer->steering, g->load_balancer->n_default_pools);
+    }
+    return made;
+}
+
+/* --- a level's tables --- */
+
+static void fill_candidates(struct group *g, enum usability level, struct steering_candidate *out)
+{
+    nsec_t now = worker_now(g->worker);
+    if (g->kind == GROUP_POOL)
+        pool_fill_candidates(g->pool, level, now, out);
+    else
+        load_balancer_fill_candidates(g->load_balancer, level, now, out);
+}
+
+static bool has_weight(const struct steering_candidate *candidates, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (candidates[i].weight > 0)
+            return true;
+    return false;
+}
+
+/* The tables as of the newest epoch; NULL when memory is out and there are none. */
+static struct tables *tables_at(struct group *g, enum usability level)
+{
+    struct tables *t = &g->levels[level];
+    const struct steering_policy *policy = g->steering->policy;
+    uint64_t epoch = balance_epoch_read(g->worker->options.epoch) + 1; /* 0: never made */
+    if (t->epoch == epoch)
+        return t;
+    if (!t->candidates && !(t->candidates = calloc(g->n + 1, sizeof *t->candidates)))
+        return NULL;
+    if (!t->state && !(t->state = policy->worker_new(g->steering->config)))
+        return NULL;
+    fill_candidates(g, level, t->candidates);
+    t->any = has_weight(t->candidates, g->n);
+    if (!policy->update(t->state, t->candidates, g->n))
+        return NULL;
+    t->epoch = epoch;
+    return t;
+}
+
+/* --- what a policy sees of the moment --- */
+
+struct view {
+    struct steering_view steering;
+    const struct group *group;
+};
+
+static const struct group *group_of(const struct steering_view *view)
+{
+    return ((const struct view *)(const void *)view)->group;
+}
+
+static const struct pool *pool_at(const struct group *g, size_t i)
+{
+    return g->load_balancer->default_pools[i];
+}
+
+static uint32_t endpoint_view_in_flight(const struct steering_view *view, size_t i)
+{
+    return endpoint_in_flight(group_of(view)->pool->endpoints[i].live);
+}
+
+static double endpoint_view_latency(const struct steering_view *view, size_t i)
+{
+    return atomic_load_explicit(&group_of(view)->pool->endpoints[i].live->latency_s, memory_order_relaxed);
+}
+
+static uint32_t pool_view_in_flight(const struct steering_view *view, size_t i)
+{
+    const struct pool *pool = pool_at(group_of(view), i);
+    uint32_t sum = 0;
+    for (size_t e = 0; e < pool->n_endpoints; e++)
+        sum += endpoint_in_flight(pool->endpoints[e].live);
+    return sum;
+}
+
+/* A pool is as fast as the fastest of its endpoints: that is where its steering can send. */
+static double pool_view_latency(const struct steering_view *view, size_t i)
+{
+    const struct pool *pool = pool_at(group_of(view), i);
+    double best = __builtin_nan("");
+    for (size_t e = 0; e < pool->n_endpoints; e++) {
+        double latency = atomic_load_explicit(&pool->endpoints[e].live->latency_s, memory_order_relaxed);
+        if (!(best <= latency) && latency == latency)
+            best = latency;
+    }
+    return best;
+}
+
+static void strike(struct group *g, size_t i)
+{
+    g->struck_out[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static void unstrike(struct group *g, size_t i)
+{
+    g->struck_out[i / 64] &= ~(UINT64_C(1) << (i % 64));
+}
+
+static size_t ask_policy(struct group *g, struct tables *t)
+{
+    struct view view = { .group = g };
+    view.steering.struck_out = g->struck_out;
+    view.steering.in_flight = g->kind == GROUP_POOL ? endpoint_view_in_flight : pool_view_in_flight;
+    view.steering.latency_s = g->kind == GROUP_POOL ? endpoint_view_latency : pool_view_latency;
+    struct steering_request request = {
+        .now = worker_now(g->worker),
+        .random = random_u64(&g->worker->random),
+        .latitude = __builtin_nanf(""),
+        .longitude = __builtin_nanf(""),
+    };
+    return g->steering->policy->choose(t->state, &request, &view.steering, NULL);
+}
+
+static void commit(struct group *g, struct tables *t, size_t i)
+{
+    if (g->steering->policy->commit)
+        g->steering->policy->commit(t->state, i);
+}
+
+/* --- an endpoint of a pool --- */
+
+static bool is_full(const struct endpoint *e)
+{
+    return e->max_in_flight && endpoint_in_flight(e->live) >= e->max_in_flight;
+}
+
+static bool was_tried(const struct exchange *ex, const struct endpoint *e)
+{
+    for (unsigned i = 0; i < ex->n_tried; i++)
+        if (ex->tried[i] == e)
+            return true;
+    return false;
+}
+
+/* Leaves `*full` set if an endpoint was passed over only because it is at its max_in_flight. */
+static const struct endpoint *choose_endpoint(struct exchange *ex, const struct pool *pool, enum usability level, bool *full)
+{
+    struct group *g = &ex->snapshot->pools[pool->index];
+    struct tables *t = tables_at(g, level);
+    if (!t || !t->any)
+        return NULL;
+    for (unsigned i = 0; i < ex->n_tried; i++)
+        if (ex->tried[i]->pool == pool)
+            strike(g, ex->tried[i]->order);
+
+    const struct endpoint *chosen = NULL;
+    size_t passed_over = 0, i;
+    while (!chosen && (i = ask_policy(g, t)) != STEERING_NONE) {
+        if (is_full(&pool->endpoints[i])) {
+            strike(g, i);
+            passed_over++;
+        } else {
+            chosen = &pool->endpoints[i];
+            commit(g, t, i);
+        }
+    }
+    for (unsigned k = 0; k < ex->n_tried; k++)
+        if (ex->tried[k]->pool == pool)
+            unstrike(g, ex->tried[k]->order);
+    for (size_t k = 0; passed_over && k < pool->n_endpoints; k++)
+        unstrike(g, k);
+    *full |= passed_over > 0;
+    return chosen;
+}
+
+/* --- a pool of a load balancer --- */
+
+static const struct endpoint *choose_at_level(struct exchange *ex, enum usability level, bool *full)
+{
+    struct group *g = &ex->snapshot->load_balancers[ex->load_balancer->index];
+    struct tables *t = tables_at(g, level);
+    if (!t || !t->any)
+        return NULL;
+    const struct endpoint *chosen = NULL;
+    bool struck = false;
+    size_t i;
+    while (!chosen && (i = ask_policy(g, t)) != STEERING_NONE) {
+        chosen = choose_endpoint(ex, pool_at(g, i), level, full);
+        if (chosen) {
+            commit(g, t, i);
+        } else {
+            strike(g, i);
+            struck = true;
+        }
+    }
+    for (size_t k = 0; struck && k < g->n; k++)
+        unstrike(g, k);
+    return chosen;
+}
+
+/* The least bad that may be used in a pool whose health is ignored. */
+static const struct endpoint *choose_in_pool(struct exchange *ex, const struct pool *pool, bool *full)
+{
+    for (enum usability level = USABLE_HEALTHY; level < USABLE_NEVER; level++) {
+        const struct endpoint *chosen = choose_endpoint(ex, pool, level, full);
+        if (chosen)
+            return chosen;
+    }
+    return NULL;
+}
+
+static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
+{
+    const struct load_balancer *lb = ex->load_balancer;
+    for (enum usability level = USABLE_HEALTHY; level < USABLE_NEVER; level++)
+        for (size_t i = 0; i < lb->n_default_pools; i++) {
+            if (!lb->default_pools[i]->enabled)
+                continue;
+            const struct endpoint *chosen = choose_endpoint(ex, lb->default_pools[i], level, full);
+            if (chosen)
+                return chosen;
+        }
+    return NULL;
+}
+
+static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *full)
+{
+    const struct load_balancer *lb = ex->load_balancer;
+    struct worker_counters *counters = &ex->worker->counters;
+    const struct endpoint *chosen = NULL;
+    if (lb->when_all_down == WHEN_ALL_DOWN_503)
+        return NULL;
+    if (lb->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && lb->fallback_pool) {
+        if (!lb->fallback_pool->enabled)
+            return NULL;
+        chosen = choose_in_pool(ex, lb->fallback_pool, full);
+        if (chosen)
+            counter_add(&counters->fallback_choices, 1);
+        return chosen;
+    }
+    chosen = choose_least_bad(ex, full);
+    if (chosen)
+        counter_add(&counters->panic_choices, 1);
+    return chosen;
+}
+
+enum choice_result choose(struct exchange *ex)
+{
+    bool full = false;
+    const struct endpoint *chosen = NULL;
+    if (ex->only) {
+        chosen = was_tried(ex, ex->only) ? NULL : ex->only;
+    } else {
+        for (enum usability level = USABLE_HEALTHY; !chosen && level < USABLE_LAST_RESORT; level++)
+            chosen = choose_at_level(ex, level, &full);
+        /* A request that failed somewhere is not sent on to what is known to be down: it would only fail later. */
+        if (!chosen && !full && (!ex->n_tried || ex->load_balancer->fallback_pool))
+            chosen = choose_when_all_down(ex, &full);
+    }
+    ex->endpoint = chosen;
+    if (chosen)
+        trace(TRACE_EXCHANGE, "%s: goes to %s", ex->request_id, chosen->id);
+    return chosen ? CHOICE_MADE : full ? CHOICE_FULL : CHOICE_NONE;
+}
