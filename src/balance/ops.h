@@ -53,6 +53,8 @@ struct client_ops {
     /* The exchange is over and forgotten. REASON_NONE: the response was sent whole. Else it can't be completed, or never began: the
      * client must see that it was cut. */
     void (*end)(void *client, enum reason);
+    /* A try failed, and why in words. NULL: not interested. */
+    void (*try_failed)(void *client, enum reason, const char *detail);
 };
 
 struct upstream_ops {

@@ -17,7 +17,7 @@ enum choice_result {
     CHOICE_FULL, /* those that may be used are at their max_in_flight */
     CHOICE_NONE  /* nobody may be used, or all were tried */
 };
-/* Sets the exchange's endpoint. `first`: no endpoint was tried before; only then may the last resort be taken. */
+/* Sets the exchange's endpoint, NULL unless the choice was made. Endpoints in its `tried` are left out. */
 enum choice_result choose(struct exchange *);
 
 #endif

@@ -25,7 +25,6 @@ struct snapshot {
     struct route_table *routes;
     struct group *load_balancers; /* steering between pools, by the load balancer's index */
     struct group *pools;          /* steering within a pool, by its index */
-    struct group *fallbacks;      /* by the load balancer's index: none where it has no fallback pool */
     struct upstream_pool **upstreams; /* by the endpoint's index */
 };
 

@@ -22,71 +22,82 @@ enum exchange_state {
 };
 const char *exchange_state_name(enum exchange_state);
 
-enum { EXCHANGE_TRIED_MAX = 12 };
+enum { EXCHANGE_TRIED_MAX = 12, EXCHANGE_ID_MAX = 64 };
 
 struct exchange_times { /* monotonic; 0: not reached */
-    nsec_t start, chosen, connected, sent, first_byte, end;
+    nsec_t start, chosen, connected, sent, first_byte;
 };
 
+/* What an upgraded connection keeps of its beginning, for its log line: everything else is let go. */
+struct exchange_memory;
+
 struct exchange {
-    enum exchange_state state;
     struct worker *worker;
     struct snapshot *snapshot;      /* held until the end, or a 101 */
-    struct list link;               /* on the worker's queue, or alone */
-    struct timer timer;             /* queue, then the whole exchange's total, where there is one */
+    struct list link;               /* on the worker's list of exchanges */
+    struct list queue;              /* on its queue, or alone */
+    struct timer timer;             /* the next of the three below */
+    nsec_t queue_until, total_until, abort_at; /* 0: not running. RAW: abort_at is when it has been idle for too long */
 
-    /* the client's side */
+    /* the client's side; the creator fills in everything up to prefix_is_all */
     const struct client_ops *client_ops;
     void *client;
-    const struct address *peer;     /* of the connection */
-    const struct worker_listener *listener; /* NULL: a probe */
+    const struct address *peer;     /* of the connection; NULL: a unix socket, or ourselves */
     bool secure;                    /* TLS to the client */
 
-    /* the request: the creator fills these in; buffers belong to the client's side and don't change until the end */
-    struct http_head *head;
+    /* the request; bytes belong to the client's side and don't change until the end */
+    struct http_head *head;         /* the exchange's: given back at its end */
     const char *base;
     struct http_message message;
-    struct slice host;              /* of the request, lower case or not, without port */
     struct slice prefix;            /* payload of the body that came with the head */
     bool prefix_is_all;
 
     /* the body: first the prefix, then the buffer. Kept for sending again while it is whole. */
-    struct buffer *body;
-    size_t prefix_sent;
-    uint32_t body_sent;             /* bytes of `body` */
     bool body_ended;                /* all of it has arrived */
     bool body_finished;             /* and was sent */
-    bool body_whole;                /* nothing of it was dropped yet: it can be sent again */
+    bool body_dropped;              /* something that was sent is not kept any more: it can't be sent again */
     bool body_blocked;              /* the client's side waits for room */
+    uint32_t body_sent;             /* bytes of `body` */
+    size_t prefix_sent;
+    struct buffer *body;
     uint64_t body_bytes;
 
     /* where it goes */
+    struct slice host;              /* the request's, without port */
     const struct load_balancer *load_balancer;
+    const struct timeouts *timeouts;
     const struct endpoint *endpoint; /* of the current try */
-    const struct endpoint *only;     /* a probe: this one and no other */
-    const struct endpoint *tried[EXCHANGE_TRIED_MAX];
-    unsigned n_tried;
-    unsigned retries;                /* to other endpoints */
-    bool retried_fresh;              /* once on the same endpoint, after a reuse race */
-    bool in_budget;                  /* counts in the worker's retry budget */
+    const struct endpoint *only;    /* a probe: this one and no other */
+    const struct header_pair *extra_headers; /* a probe's */
+    size_t n_extra_headers;
     const struct upstream_ops *upstream_ops;
-    void *upstream;                  /* NULL: none */
+    void *upstream;                 /* NULL: none */
+    bool counted;                   /* in the endpoint's in-flight */
+    bool in_budget;
+    bool timed_out;                 /* a try ended so */
+    uint8_t n_tried;
+    uint8_t same_tried;
+    uint8_t retries;                /* to other endpoints */
+    const struct endpoint *tried[EXCHANGE_TRIED_MAX];
 
     /* the response */
-    unsigned status;                 /* as the client got it; 0: none yet */
-    bool local_reply;                /* made by us */
-    bool blocked_by_client;          /* the upstream waits for room */
+    uint8_t state;
+    bool blocked_by_client;         /* the upstream waits for room */
+    bool local_reply;               /* made by us */
+    uint8_t reason;                 /* enum reason: of the last failure, or of our own reply */
+    uint16_t status;                /* as the client got it; 0: none yet */
     uint64_t response_bytes;
-    unsigned interims;
-    struct slice local_rest;         /* of our own reply, when the client did not take it at once; static or in `reply` */
-    char reply[512];
+    struct slice rest;              /* of our own reply, not taken by the client yet */
+    struct exchange_memory *memory; /* RAW only */
 
-    enum reason reason;              /* why it ended as it did */
     struct exchange_times times;
-    char request_id[40];
-    uint8_t request_id_length;
-    char upstream_address[64];
+    nsec_t started_wall;
     bool upstream_reused;
+
+    /* not zeroed at the start */
+    char request_id[EXCHANGE_ID_MAX + 1];
+    char upstream_address[80];
+    char reply_text[256];
 };
 
 /* A new exchange in state NEW with nothing but the client's side filled in; NULL when memory is out. */
@@ -99,7 +110,7 @@ void exchange_refuse(struct exchange *, unsigned status, enum reason);
 void exchange_discard(struct exchange *);
 /* The worker found room: a queued exchange chooses again. */
 void exchange_unqueue(struct exchange *);
-/* The worker stops: an upgraded connection, or one that has outlived the grace, is cut. */
+/* The worker stops and the grace is over. */
 void exchange_cut(struct exchange *, enum reason);
 
 #endif

@@ -1,0 +1,816 @@
+#include "proxy/exchange.h"
+
+#include "balance/latency.h"
+#include "balance/outlier.h"
+#include "base/log.h"
+#include "proxy/choose.h"
+#include "proxy/exchange_log.h"
+#include "proxy/forward.h"
+#include "proxy/local_upstream.h"
+#include "proxy/notice.h"
+#include "proxy/reply.h"
+#include "proxy/upstream.h"
+
+/* What a failure costs an endpoint's latency at least: else one that fails fast would look fast (behaviour 4). */
+static const double FAILURE_SECONDS = 1.0;
+
+static const char *const state_names[] = {
+    [EXCHANGE_NEW] = "new",         [EXCHANGE_CHOOSING] = "choosing",     [EXCHANGE_QUEUED] = "queued", [EXCHANGE_CONNECTING] = "connecting",
+    [EXCHANGE_SENT] = "sent",       [EXCHANGE_RESPONDING] = "responding", [EXCHANGE_RAW] = "raw",       [EXCHANGE_DONE] = "done",
+};
+
+const char *exchange_state_name(enum exchange_state state)
+{
+    return state_names[state];
+}
+
+/* The only place that changes the state. */
+static void set_state(struct exchange *ex, enum exchange_state state)
+{
+    trace(TRACE_EXCHANGE, "%s: %s -> %s", ex->request_id, state_names[ex->state], state_names[state]);
+    ex->state = (uint8_t)state;
+}
+
+static void try_endpoint(struct exchange *ex, enum upstream_want want);
+static void choose_and_try(struct exchange *ex);
+
+/* --- timers --- */
+
+static void on_timer(struct timer *timer);
+
+static void arm_timer(struct exchange *ex)
+{
+    nsec_t next = 0;
+    const nsec_t all[] = { ex->queue_until, ex->total_until, ex->abort_at };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] && (!next || all[i] < next))
+            next = all[i];
+    if (next)
+        timer_arm_at(&ex->worker->timers, &ex->timer, next);
+    else
+        timer_disarm(&ex->worker->timers, &ex->timer);
+}
+
+/* --- beginning and end --- */
+
+struct exchange *exchange_new(struct worker *w, const struct client_ops *ops, void *client)
+{
+    struct exchange *ex = freelist_take(&w->exchanges_free);
+    if (!ex)
+        return NULL;
+    memset(ex, 0, offsetof(struct exchange, request_id));
+    ex->request_id[0] = ex->upstream_address[0] = 0;
+    ex->worker = w;
+    ex->client_ops = ops;
+    ex->client = client;
+    ex->snapshot = snapshot_ref(w->snapshot);
+    ex->timeouts = &w->snapshot->config->timeouts;
+    timer_init(&ex->timer, on_timer);
+    list_init(&ex->queue);
+    list_push_back(&w->exchanges, &ex->link);
+    gauge_add(&w->counters.exchanges, 1);
+    return ex;
+}
+
+static void release_endpoint(struct exchange *ex)
+{
+    if (!ex->counted)
+        return;
+    ex->counted = false;
+    struct endpoint_live *live = ex->memory ? exchange_memory_live(ex->memory) : ex->endpoint->live;
+    _Atomic uint32_t *in_flight = &worker_counts(ex->worker, live)->in_flight;
+    atomic_store_explicit(in_flight, atomic_load_explicit(in_flight, memory_order_relaxed) - 1, memory_order_relaxed);
+    worker_wake_queue(ex->worker);
+}
+
+static void hold_endpoint(struct exchange *ex)
+{
+    struct endpoint_counts *counts = worker_counts(ex->worker, ex->endpoint->live);
+    ex->counted = true;
+    atomic_store_explicit(&counts->in_flight, atomic_load_explicit(&counts->in_flight, memory_order_relaxed) + 1, memory_order_relaxed);
+    counter_add(&counts->requests, 1);
+}
+
+void exchange_discard(struct exchange *ex)
+{
+    struct worker *w = ex->worker;
+    timer_disarm(&w->timers, &ex->timer);
+    list_remove(&ex->queue);
+    list_remove(&ex->link);
+    buffer_give(&w->buffers, ex->body);
+    freelist_give(&w->heads_free, ex->head);
+    exchange_memory_free(ex->memory);
+    if (ex->snapshot)
+        snapshot_unref(ex->snapshot);
+    gauge_add(&w->counters.exchanges, -1);
+    freelist_give(&w->exchanges_free, ex);
+    worker_check_stopped(w);
+}
+
+static void abort_upstream(struct exchange *ex)
+{
+    void *upstream = ex->upstream;
+    ex->upstream = NULL;
+    if (upstream)
+        ex->upstream_ops->abort(upstream);
+}
+
+/* Everything that has to be known of it is counted and written down; the exchange is gone afterwards. */
+static void finish(struct exchange *ex, enum reason reason)
+{
+    struct worker *w = ex->worker;
+    release_endpoint(ex);
+    if (ex->state == EXCHANGE_RAW)
+        gauge_add(&w->counters.upgraded, -1);
+    if (ex->state != EXCHANGE_NEW)
+        retry_budget_end(&w->budget, ex->in_budget);
+    counter_add(&w->counters.failures[reason], 1);
+    histogram_add(&w->counters.latency, worker_now(w) - ex->times.start);
+    exchange_log(ex, reason);
+    set_state(ex, EXCHANGE_DONE);
+    exchange_discard(ex);
+}
+
+/* The same, and the client's side is told. */
+static void end(struct exchange *ex, enum reason client_is_told, enum reason reason)
+{
+    const struct client_ops *ops = ex->client_ops;
+    void *client = ex->client;
+    finish(ex, reason);
+    ops->end(client, client_is_told);
+}
+
+/* --- our own answers --- */
+
+static void give_rest_of_reply(struct exchange *ex)
+{
+    ssize_t taken = ex->client_ops->send_body(ex->client, ex->rest, true);
+    if (taken == SEND_FAILED) {
+        finish(ex, REASON_CLIENT_GONE);
+        return;
+    }
+    ex->rest.p += taken;
+    ex->rest.n -= (size_t)taken;
+    if (!ex->rest.n)
+        end(ex, REASON_NONE, (enum reason)ex->reason);
+}
+
+static void answer(struct exchange *ex, unsigned status, enum reason reason, const char *why, nsec_t retry_after)
+{
+    struct reply reply;
+    abort_upstream(ex);
+    release_endpoint(ex);
+    list_remove(&ex->queue);
+    reply_compose(&reply, status, why, retry_after);
+    set_state(ex, EXCHANGE_RESPONDING);
+    ex->local_reply = true;
+    ex->status = (uint16_t)status;
+    ex->reason = (uint8_t)reason;
+    reply_count_status(ex->worker, status);
+    if (ex->head->method == METHOD_HEAD) {
+        reply.message.body = BODY_NONE;
+        reply.body.n = 0;
+    }
+    ex->response_bytes = reply.body.n;
+    ssize_t taken = ex->client_ops->send_head(ex->client, &reply.message, reply.body, true);
+    if (taken == SEND_FAILED) {
+        finish(ex, REASON_CLIENT_GONE);
+        return;
+    }
+    if ((size_t)taken == reply.body.n) {
+        end(ex, REASON_NONE, reason);
+        return;
+    }
+    ex->rest = (struct slice){ ex->reply_text, reply.body.n - (size_t)taken };
+    memcpy(ex->reply_text, reply.body.p + taken, ex->rest.n);
+}
+
+static nsec_t retry_after_of(const struct exchange *ex)
+{
+    return ex->load_balancer && ex->load_balancer->retry_after ? ex->load_balancer->retry_after : 10 * NSEC_PER_SEC;
+}
+
+void exchange_refuse(struct exchange *ex, unsigned status, enum reason reason)
+{
+    answer(ex, status, reason, reason_sentence(reason), status == 503 ? retry_after_of(ex) : 0);
+}
+
+/* No endpoint is left to try: the last failure, if there was one, says why. */
+static void give_up(struct exchange *ex, enum reason reason)
+{
+    unsigned status = 502;
+    if (ex->only) { /* a probe wants the reason, not an answer of ours */
+        abort_upstream(ex);
+        end(ex, reason, reason);
+        return;
+    }
+    switch (reason) {
+    case REASON_NO_ENDPOINT:
+    case REASON_QUEUE_TIMEOUT:
+    case REASON_SHUTDOWN: status = 503; break;
+    case REASON_RESPONSE_TIMEOUT:
+    case REASON_CONNECT_TIMEOUT:
+    case REASON_TOTAL_TIMEOUT: status = 504; break;
+    default: break;
+    }
+    exchange_refuse(ex, status, reason);
+}
+
+/* --- health, seen by traffic --- */
+
+static void account_health(struct exchange *ex, enum reason reason)
+{
+    struct worker *w = ex->worker;
+    const struct endpoint *e = ex->endpoint;
+    bool counts = reason_counts_against_endpoint(reason);
+    if (ex->only) /* a probe is judged by its monitor */
+        return;
+    if (counts) {
+        double seconds = nsec_to_seconds(worker_now(w) - ex->times.chosen);
+        counter_add(&worker_counts(w, e->live)->failures, 1);
+        latency_record(e->live, worker_now(w), seconds > FAILURE_SECONDS ? seconds : FAILURE_SECONDS);
+    }
+    bool may_eject = counts && outlier_may_eject(e->pool, e, worker_now(w));
+    bool ejected = outlier_record(e->live, &e->pool->passive, reason, worker_now(w), random_u64(&w->random), may_eject);
+    if (ejected)
+        balance_epoch_move(w->options.epoch);
+    /* The first of a row is enough to make the monitors look. */
+    if (ejected || (counts && atomic_load_explicit(&e->live->consecutive_failures, memory_order_relaxed) == 1))
+        notice_post(w, e->live, reason, ejected);
+}
+
+static enum reason reason_of_status(unsigned status)
+{
+    if (status == 530)
+        return REASON_TUNNEL_INACTIVE;
+    if ((status >= 502 && status <= 504) || (status >= 520 && status <= 527))
+        return REASON_STATUS;
+    return REASON_NONE;
+}
+
+/* --- trying again --- */
+
+static void strike_out(struct exchange *ex)
+{
+    ex->tried[ex->n_tried++] = ex->endpoint;
+}
+
+static struct retry_decision decide_retry(const struct exchange *ex, enum upstream_stage stage, enum reason reason, unsigned status)
+{
+    static const struct failover none = { 0 };
+    const struct http_field *key = http_head_find(ex->head, FIELD_IDEMPOTENCY_KEY);
+    struct retry_case c = {
+        .stage = stage,
+        .reason = reason,
+        .status = status,
+        .method = (enum http_method)ex->head->method,
+        .body_kept = !ex->body_dropped,
+        .idempotency_key = key != NULL,
+        .forwarded = ex->state >= EXCHANGE_RESPONDING,
+        .timed_out_before = ex->timed_out,
+        .others_tried = ex->retries,
+        .same_tried = ex->same_tried,
+    };
+    struct retry_decision decision = retry_decide(ex->load_balancer ? &ex->load_balancer->failover : &none, &c);
+    if (ex->n_tried >= EXCHANGE_TRIED_MAX || ex->only)
+        decision.retry = decision.retry == RETRY_SAME_FRESH ? RETRY_SAME_FRESH : RETRY_NO;
+    return decision;
+}
+
+/* Looks for another endpoint while the present one's answer can still be given instead. */
+static bool choose_another(struct exchange *ex)
+{
+    const struct endpoint *present = ex->endpoint;
+    strike_out(ex);
+    if (choose(ex) == CHOICE_MADE)
+        return true;
+    ex->endpoint = present;
+    ex->n_tried--;
+    return false;
+}
+
+static void count_retry(struct exchange *ex, const struct endpoint *from)
+{
+    ex->retries++;
+    counter_add(&ex->worker->counters.retries, 1);
+    counter_add(&worker_counts(ex->worker, from->live)->retries, 1);
+}
+
+static void rewind_body(struct exchange *ex)
+{
+    ex->prefix_sent = 0;
+    ex->body_sent = 0;
+    ex->body_finished = false;
+}
+
+/* The failed one is behind us already; the last failure is what the client hears of if there is no other. */
+static void try_other(struct exchange *ex, enum reason reason)
+{
+    const struct endpoint *from = ex->endpoint;
+    if (!choose_another(ex)) {
+        give_up(ex, reason);
+        return;
+    }
+    count_retry(ex, from);
+    try_endpoint(ex, UPSTREAM_ANY);
+}
+
+static void after_failure(struct exchange *ex, enum upstream_stage stage, enum reason reason)
+{
+    struct retry_decision decision = decide_retry(ex, stage, reason, 0);
+    ex->timed_out |= stage == STAGE_RESPONSE_TIMEOUT;
+    if (decision.charged && decision.retry != RETRY_NO && !retry_budget_take(&ex->worker->budget, &ex->in_budget)) {
+        counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
+        decision.retry = RETRY_NO;
+    }
+    switch (decision.retry) {
+    case RETRY_NO: give_up(ex, reason); return;
+    case RETRY_SAME_FRESH:
+        ex->same_tried++;
+        try_endpoint(ex, UPSTREAM_FRESH);
+        return;
+    case RETRY_OTHER: try_other(ex, reason); return;
+    }
+}
+
+/* The upstream of this try is gone, or never was. */
+static void end_try(struct exchange *ex, enum reason reason, const char *detail)
+{
+    ex->upstream = NULL;
+    ex->reason = (uint8_t)reason;
+    trace(TRACE_EXCHANGE, "%s: %s failed: %s", ex->request_id, ex->endpoint->id, detail ? detail : reason_sentence(reason));
+    release_endpoint(ex);
+    account_health(ex, reason);
+    if (ex->client_ops->try_failed)
+        ex->client_ops->try_failed(ex->client, reason, detail);
+}
+
+void exchange_upstream_failed(struct exchange *ex, enum upstream_stage stage, enum reason reason, const char *detail)
+{
+    if (ex->state == EXCHANGE_RAW) { /* its endpoint is not known any more, and answered long ago */
+        ex->upstream = NULL;
+        end(ex, reason, reason);
+        return;
+    }
+    end_try(ex, reason, detail);
+    if (ex->state == EXCHANGE_RESPONDING)
+        end(ex, reason, reason);
+    else
+        after_failure(ex, stage, reason);
+}
+
+/* --- the request --- */
+
+static struct slice unsent_prefix(const struct exchange *ex)
+{
+    return (struct slice){ ex->prefix.p + ex->prefix_sent, ex->prefix.n - ex->prefix_sent };
+}
+
+static struct slice unsent_body(const struct exchange *ex)
+{
+    if (!ex->body)
+        return (struct slice){ NULL, 0 };
+    return (struct slice){ ex->body->data + ex->body_sent, ex->body->end - ex->body_sent };
+}
+
+/* The next piece to send, and whether it is the last. */
+static struct slice next_piece(const struct exchange *ex, bool *last)
+{
+    struct slice body = unsent_body(ex), prefix = unsent_prefix(ex);
+    *last = ex->body_ended && (!prefix.n || !body.n);
+    return prefix.n ? prefix : body;
+}
+
+static void mark_sent(struct exchange *ex, size_t n)
+{
+    if (ex->prefix_sent < ex->prefix.n)
+        ex->prefix_sent += n;
+    else
+        ex->body_sent += (uint32_t)n;
+}
+
+static void ask_for_body(struct exchange *ex)
+{
+    if (ex->body_ended || !ex->body_blocked)
+        return;
+    ex->body_blocked = false;
+    ex->client_ops->want_body(ex->client);
+}
+
+/* Sends what there is of the body, until the upstream has no room or nothing is left. */
+static void send_body(struct exchange *ex)
+{
+    while (!ex->body_finished) {
+        bool last;
+        struct slice piece = next_piece(ex, &last);
+        if (!piece.n && !last)
+            break;
+        ssize_t taken = ex->upstream_ops->send_body(ex->upstream, piece, last);
+        if (taken < 0)
+            return; /* it will tell from its own event */
+        mark_sent(ex, (size_t)taken);
+        if ((size_t)taken < piece.n)
+            return;
+        ex->body_finished = last;
+    }
+    if (!ex->body_ended)
+        ask_for_body(ex);
+}
+
+static void send_request(struct exchange *ex)
+{
+    struct message_out out;
+    struct forward_notes notes;
+    bool last;
+    forward_request(ex, &out, &notes);
+    ex->times.connected = worker_now(ex->worker);
+    set_state(ex, EXCHANGE_SENT);
+    struct slice piece = next_piece(ex, &last);
+    ssize_t taken = ex->upstream_ops->send_head(ex->upstream, &out, piece, last);
+    ex->times.sent = worker_now(ex->worker);
+    if (taken < 0)
+        return;
+    mark_sent(ex, (size_t)taken);
+    if ((size_t)taken < piece.n)
+        return;
+    ex->body_finished = last;
+    if (last)
+        return;
+    ex->body_blocked = true; /* an Expect is answered now, where there was one */
+    send_body(ex);
+}
+
+enum exchange_hold exchange_upstream_ready(struct exchange *ex)
+{
+    send_request(ex);
+    return EXCHANGE_HOLDS;
+}
+
+enum exchange_hold exchange_upstream_writable(struct exchange *ex)
+{
+    send_body(ex);
+    return EXCHANGE_HOLDS;
+}
+
+/* A request that could not be sent again must not meet a connection that is closed already. */
+static enum upstream_want wanted_connection(const struct exchange *ex, enum upstream_want want)
+{
+    if (ex->message.upgrade_websocket || want == UPSTREAM_FRESH)
+        return UPSTREAM_FRESH;
+    bool repeatable = http_method_is_idempotent((enum http_method)ex->head->method);
+    return repeatable ? want : UPSTREAM_ALIVE;
+}
+
+static void try_endpoint(struct exchange *ex, enum upstream_want want)
+{
+    struct upstream_pool *pool = ex->snapshot->upstreams[ex->endpoint->index];
+    rewind_body(ex);
+    hold_endpoint(ex);
+    ex->times.chosen = worker_now(ex->worker);
+    struct upstream_start start = upstream_acquire(pool, ex, wanted_connection(ex, want));
+    ex->upstream_ops = &h1_upstream_ops;
+    ex->upstream = start.upstream;
+    if (!start.upstream) {
+        end_try(ex, start.reason, NULL);
+        after_failure(ex, STAGE_NOT_CONNECTED, start.reason);
+    } else if (start.ready) {
+        send_request(ex);
+    } else {
+        set_state(ex, EXCHANGE_CONNECTING);
+    }
+}
+
+static void wait_in_queue(struct exchange *ex)
+{
+    struct worker *w = ex->worker;
+    if (!ex->queue_until)
+        ex->queue_until = worker_now(w) + ex->timeouts->queue;
+    set_state(ex, EXCHANGE_QUEUED);
+    list_push_back(&w->queue, &ex->queue);
+    if (!timer_is_armed(&w->queue_timer))
+        timer_arm(&w->timers, &w->queue_timer, TIMER_TICK);
+    arm_timer(ex);
+}
+
+static void choose_and_try(struct exchange *ex)
+{
+    set_state(ex, EXCHANGE_CHOOSING);
+    switch (choose(ex)) {
+    case CHOICE_MADE:
+        if (ex->queue_until) {
+            ex->queue_until = 0;
+            arm_timer(ex);
+        }
+        try_endpoint(ex, UPSTREAM_ANY);
+        return;
+    case CHOICE_FULL: wait_in_queue(ex); return;
+    case CHOICE_NONE: give_up(ex, REASON_NO_ENDPOINT); return;
+    }
+}
+
+void exchange_unqueue(struct exchange *ex)
+{
+    list_remove(&ex->queue);
+    choose_and_try(ex);
+}
+
+/* Whoever it is for and however large it is: false when it was answered already. */
+static bool admit(struct exchange *ex)
+{
+    ex->load_balancer = route_find(ex->snapshot->routes, ex->host);
+    if (!ex->load_balancer) {
+        answer(ex, 404, REASON_NO_LOAD_BALANCER, reason_sentence(REASON_NO_LOAD_BALANCER), 0);
+        return false;
+    }
+    ex->timeouts = &ex->load_balancer->timeouts;
+    if (!ex->load_balancer->enabled) {
+        answer(ex, 503, REASON_NO_ENDPOINT, "the load balancer of this host is disabled", retry_after_of(ex));
+        return false;
+    }
+    uint64_t limit = ex->load_balancer->limits.body_size;
+    if (limit && ex->message.body == BODY_LENGTH && ex->message.length > limit) {
+        exchange_refuse(ex, 413, REASON_BODY_TOO_LARGE);
+        return false;
+    }
+    return true;
+}
+
+static void begin_local(struct exchange *ex)
+{
+    ex->upstream_ops = &local_upstream_ops;
+    ex->upstream = local_upstream_new(ex);
+    if (ex->upstream)
+        send_request(ex);
+    else
+        exchange_refuse(ex, 503, REASON_INTERNAL);
+}
+
+void exchange_start(struct exchange *ex)
+{
+    struct worker *w = ex->worker;
+    ex->times.start = worker_now(w);
+    ex->started_wall = clock_wall();
+    ex->host = ex->message.host;
+    ex->body_ended = ex->prefix_is_all;
+    ex->body_bytes = ex->prefix.n;
+    exchange_note_request_id(ex);
+    counter_add(&w->counters.requests, 1);
+    retry_budget_begin(&w->budget);
+    set_state(ex, EXCHANGE_CHOOSING);
+    if (w->local && !ex->only) {
+        begin_local(ex);
+        return;
+    }
+    if (!ex->only && !admit(ex))
+        return;
+    if (ex->timeouts->total) {
+        ex->total_until = ex->times.start + ex->timeouts->total;
+        arm_timer(ex);
+    }
+    choose_and_try(ex);
+}
+
+/* --- the request's body, from the client's side --- */
+
+/* How much of a body is kept for sending it again. */
+static uint64_t replay_limit(const struct exchange *ex)
+{
+    uint64_t limit = ex->load_balancer ? ex->load_balancer->failover.buffer : 0;
+    return limit < BUFFER_LARGE ? limit : BUFFER_LARGE;
+}
+
+/* Makes room by forgetting what was sent, at the price of not being able to send it again. */
+static void drop_sent(struct exchange *ex)
+{
+    struct buffer *b = ex->body;
+    uint32_t left = b->end - ex->body_sent;
+    if (ex->prefix_sent < ex->prefix.n || !ex->body_sent || (left && ex->body_sent < b->size / 2))
+        return;
+    memmove(b->data, b->data + ex->body_sent, left);
+    b->end = left;
+    ex->body_sent = 0;
+    ex->body_dropped = true;
+}
+
+char *exchange_body_space(struct exchange *ex, size_t *room)
+{
+    if (!ex->body && !(ex->body = buffer_take(&ex->worker->buffers, BUFFER_LARGE)))
+        return NULL;
+    if (ex->prefix.n + ex->body->end >= replay_limit(ex) || ex->state == EXCHANGE_RAW)
+        drop_sent(ex);
+    *room = buffer_room(ex->body);
+    ex->body_blocked = *room == 0;
+    return *room ? ex->body->data + ex->body->end : NULL;
+}
+
+static void stay_awake(struct exchange *ex)
+{
+    ex->abort_at = worker_now(ex->worker) + exchange_memory_idle(ex->memory);
+    arm_timer(ex);
+}
+
+void exchange_body_arrived(struct exchange *ex, size_t n, bool last)
+{
+    ex->body->end += (uint32_t)n;
+    ex->body_bytes += n;
+    ex->body_ended = last;
+    if (ex->state == EXCHANGE_RAW) {
+        stay_awake(ex);
+    } else {
+        uint64_t limit = ex->load_balancer ? ex->load_balancer->limits.body_size : 0;
+        if (limit && ex->body_bytes > limit && ex->state < EXCHANGE_RESPONDING) {
+            exchange_refuse(ex, 413, REASON_BODY_TOO_LARGE);
+            return;
+        }
+    }
+    if (ex->upstream && ex->state >= EXCHANGE_SENT)
+        send_body(ex);
+}
+
+void exchange_client_writable(struct exchange *ex)
+{
+    if (ex->local_reply && ex->rest.n) {
+        give_rest_of_reply(ex);
+        return;
+    }
+    if (!ex->blocked_by_client)
+        return;
+    ex->blocked_by_client = false;
+    ex->upstream_ops->want_body(ex->upstream);
+}
+
+void exchange_client_gone(struct exchange *ex, enum reason reason)
+{
+    abort_upstream(ex);
+    finish(ex, reason);
+}
+
+void exchange_client_half_closed(struct exchange *ex)
+{
+    ex->abort_at = worker_now(ex->worker) + ex->timeouts->client_abort;
+    arm_timer(ex);
+}
+
+void exchange_cut(struct exchange *ex, enum reason reason)
+{
+    abort_upstream(ex);
+    end(ex, reason, reason);
+}
+
+/* --- the response --- */
+
+static void note_first_byte(struct exchange *ex, unsigned status)
+{
+    struct worker *w = ex->worker;
+    ex->times.first_byte = worker_now(w);
+    nsec_t taken = ex->times.first_byte - ex->times.sent;
+    histogram_add(&w->counters.first_byte, taken);
+    enum reason reason = reason_of_status(status);
+    if (reason == REASON_NONE && !ex->only)
+        latency_record(ex->endpoint->live, ex->times.first_byte, nsec_to_seconds(taken));
+    account_health(ex, reason);
+}
+
+/* An answer that another endpoint may do better. True: the exchange has gone on to that one. */
+static bool retry_instead(struct exchange *ex, unsigned status)
+{
+    enum reason reason = reason_of_status(status);
+    struct retry_decision decision = decide_retry(ex, STAGE_RESPONSE, reason, status);
+    const struct endpoint *from = ex->endpoint;
+    if (decision.retry != RETRY_OTHER)
+        return false;
+    if (decision.charged && !retry_budget_take(&ex->worker->budget, &ex->in_budget)) {
+        counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
+        return false;
+    }
+    release_endpoint(ex); /* of what is left behind; it is held again where the answer is given after all */
+    if (!choose_another(ex)) {
+        ex->counted = true;
+        _Atomic uint32_t *in_flight = &worker_counts(ex->worker, from->live)->in_flight;
+        atomic_store_explicit(in_flight, atomic_load_explicit(in_flight, memory_order_relaxed) + 1, memory_order_relaxed);
+        return false;
+    }
+    trace(TRACE_EXCHANGE, "%s: %s answered %u: on to %s", ex->request_id, from->id, status, ex->endpoint->id);
+    ex->upstream = NULL;
+    count_retry(ex, from);
+    try_endpoint(ex, UPSTREAM_ANY);
+    return true;
+}
+
+enum exchange_hold exchange_interim(struct exchange *ex, const struct http_head *head, const char *base)
+{
+    /* Our own 100 has gone out where the client asked for one; theirs answers nobody. */
+    if (head->status == 100)
+        return EXCHANGE_HOLDS;
+    struct message_out out = {
+        .base = base,
+        .head = head,
+        .status = head->status,
+        .reason = { base + head->reason, head->reason_len },
+    };
+    ex->client_ops->send_interim(ex->client, &out);
+    return EXCHANGE_HOLDS;
+}
+
+/* After a 101 bytes go both ways, perhaps for days: the configuration and the request's buffers are let go. */
+static bool become_raw(struct exchange *ex)
+{
+    struct worker *w = ex->worker;
+    if (!(ex->memory = exchange_memory_new(ex)))
+        return false;
+    set_state(ex, EXCHANGE_RAW);
+    counter_add(&w->counters.upgrades, 1);
+    gauge_add(&w->counters.upgraded, 1);
+    freelist_give(&w->heads_free, ex->head);
+    ex->head = NULL;
+    ex->base = NULL;
+    ex->prefix = (struct slice){ NULL, 0 };
+    ex->prefix_sent = 0;
+    ex->body_ended = ex->body_finished = false;
+    ex->body_blocked = true;
+    ex->load_balancer = NULL;
+    ex->endpoint = NULL;
+    ex->timeouts = NULL;
+    snapshot_unref(ex->snapshot);
+    ex->snapshot = NULL;
+    ex->total_until = 0;
+    stay_awake(ex);
+    return true;
+}
+
+/* The client took `taken` of what was given; `all`: and that was the rest of the response. */
+static enum exchange_hold after_giving(struct exchange *ex, ssize_t taken, size_t given, bool last, size_t *out)
+{
+    if (taken == SEND_FAILED) {
+        finish(ex, REASON_CLIENT_GONE);
+        return EXCHANGE_LET_GO;
+    }
+    *out = (size_t)taken;
+    ex->response_bytes += (size_t)taken;
+    if (last && (size_t)taken == given) {
+        ex->upstream = NULL;
+        end(ex, REASON_NONE, REASON_NONE);
+        return EXCHANGE_LET_GO;
+    }
+    ex->blocked_by_client = (size_t)taken < given;
+    return EXCHANGE_HOLDS;
+}
+
+enum exchange_hold exchange_response(struct exchange *ex, struct http_head *head, const char *base, const struct http_message *message,
+                                     struct slice body, bool last, size_t *taken)
+{
+    unsigned status = head->status;
+    if (ex->endpoint) {
+        note_first_byte(ex, status);
+        if (reason_of_status(status) != REASON_NONE && retry_instead(ex, status))
+            return EXCHANGE_LET_GO;
+    }
+    struct message_out out;
+    struct forward_notes notes;
+    forward_response(ex, head, base, message, &out, &notes);
+    ex->status = (uint16_t)status;
+    ex->reason = REASON_NONE;
+    reply_count_status(ex->worker, status);
+    set_state(ex, EXCHANGE_RESPONDING);
+    ssize_t n = ex->client_ops->send_head(ex->client, &out, body, last);
+    if (status != 101 || n == SEND_FAILED)
+        return after_giving(ex, n, body.n, last, taken);
+
+    if (!become_raw(ex)) {
+        void *client = ex->client;
+        const struct client_ops *ops = ex->client_ops;
+        finish(ex, REASON_INTERNAL);
+        ops->end(client, REASON_INTERNAL);
+        return EXCHANGE_LET_GO;
+    }
+    ask_for_body(ex);
+    return after_giving(ex, n, body.n, last, taken);
+}
+
+enum exchange_hold exchange_response_body(struct exchange *ex, struct slice body, bool last, size_t *taken)
+{
+    if (ex->state == EXCHANGE_RAW)
+        stay_awake(ex);
+    return after_giving(ex, ex->client_ops->send_body(ex->client, body, last), body.n, last, taken);
+}
+
+/* --- time --- */
+
+static void on_timer(struct timer *timer)
+{
+    struct exchange *ex = CONTAINER_OF(timer, struct exchange, timer);
+    nsec_t now = worker_now(ex->worker);
+    if (ex->abort_at && ex->abort_at <= now) {
+        exchange_cut(ex, ex->state == EXCHANGE_RAW ? REASON_UPGRADE_IDLE : REASON_CLIENT_GONE);
+    } else if (ex->total_until && ex->total_until <= now) {
+        if (ex->state >= EXCHANGE_RESPONDING)
+            exchange_cut(ex, REASON_TOTAL_TIMEOUT);
+        else
+            give_up(ex, REASON_TOTAL_TIMEOUT);
+    } else if (ex->queue_until && ex->queue_until <= now) {
+        ex->queue_until = 0;
+        give_up(ex, REASON_QUEUE_TIMEOUT);
+    } else {
+        arm_timer(ex);
+    }
+}
