@@ -26,7 +26,7 @@ struct added_field {
 struct message_out {
     const char *base;             /* what the head's offsets count from */
     const struct http_head *head;
-    struct slice method, path;    /* requests */
+    struct slice method, path, host; /* requests; host: with the port, where one was sent */
     unsigned status;              /* responses */
     struct slice reason;          /* responses */
     const struct added_field *added;
@@ -55,6 +55,8 @@ struct client_ops {
     void (*end)(void *client, enum reason);
     /* A try failed, and why in words. NULL: not interested. */
     void (*try_failed)(void *client, enum reason, const char *detail);
+    /* The connection that was asked for, and nothing else, stands. NULL where requests are sent. */
+    void (*connected)(void *client);
 };
 
 struct upstream_ops {

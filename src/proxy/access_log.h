@@ -28,9 +28,10 @@ void log_sink_free(struct log_sink *);
 
 /* --- a worker's lines; its own thread --- */
 struct log_lines;
-/* `lost` counts lines that had to be dropped. NULL when memory is out. */
-struct log_lines *log_lines_new(struct log_sink *, enum access_log_format, _Atomic uint64_t *lost);
-void log_lines_free(struct log_lines *);
+/* `lost` counts lines that had to be dropped. */
+struct log_lines *log_lines_new(struct log_sink *, _Atomic uint64_t *lost) __attribute__((returns_nonnull, warn_unused_result));
+void log_lines_free(struct log_lines *); /* hands over what is left; NULL is fine */
+void log_lines_set_format(struct log_lines *, enum access_log_format);
 /* Hands over what was added; once per turn of the loop. */
 void log_lines_flush(struct log_lines *);
 

@@ -141,8 +141,7 @@ void client_free(struct client *c)
 /* A plain close could look like a complete response that ends with the connection: a reset can't. */
 static void client_reset(struct client *c)
 {
-    if (stream_is_open(&c->stream))
-        setsockopt(c->stream.io.fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+    stream_reset(&c->stream, c->worker->loop);
     client_close(c);
 }
 
@@ -891,4 +890,9 @@ void client_stop(struct client *c)
     case CLIENT_LINGER:
     case CLIENT_CLOSED: break;
     }
+}
+
+void client_cut(struct client *c)
+{
+    client_gone(c, REASON_SHUTDOWN);
 }

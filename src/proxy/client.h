@@ -10,6 +10,8 @@ struct client;
 void client_accept(struct worker_listener *, int fd, const struct sockaddr_storage *peer);
 /* The worker stops: an idle connection closes now, a busy one after its response. */
 void client_stop(struct client *);
+/* The grace is over: closes a connection that has no exchange. */
+void client_cut(struct client *);
 struct client *client_of_link(struct list *);
 /* Frees a closed connection: the worker calls it once no callback of it can be under way. */
 void client_free(struct client *);

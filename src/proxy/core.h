@@ -61,8 +61,11 @@ struct worker {
     struct list clients, dead_clients, dead_upstreams;
     struct list busy_upstreams, exchanges;
     struct list queue;             /* exchanges that wait for an endpoint below its max_in_flight */
+    ev_prepare queue_soon;         /* never started, only fed: an endpoint has room again */
     struct timer queue_timer;      /* looks again: other workers free endpoints too */
-    struct log_lines *log;         /* NULL: no access log */
+    struct timer accept_timer;     /* accepts again after descriptors were out */
+    struct log_lines *lines;       /* NULL: no access log since the start */
+    struct log_lines *log;         /* the same while the configuration wants one */
     struct retry_budget budget;
     ev_check check;                /* the first callback of each turn of the loop */
     ev_prepare prepare;            /* the last */

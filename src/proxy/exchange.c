@@ -72,23 +72,33 @@ struct exchange *exchange_new(struct worker *w, const struct client_ops *ops, vo
     return ex;
 }
 
-static void release_endpoint(struct exchange *ex)
+/* This worker is the only writer of its line. */
+static void add_in_flight(struct worker *w, struct endpoint_live *live, int n)
 {
-    if (!ex->counted)
-        return;
-    ex->counted = false;
-    struct endpoint_live *live = ex->memory ? exchange_memory_live(ex->memory) : ex->endpoint->live;
-    _Atomic uint32_t *in_flight = &worker_counts(ex->worker, live)->in_flight;
-    atomic_store_explicit(in_flight, atomic_load_explicit(in_flight, memory_order_relaxed) - 1, memory_order_relaxed);
-    worker_wake_queue(ex->worker);
+    _Atomic uint32_t *in_flight = &worker_counts(w, live)->in_flight;
+    atomic_store_explicit(in_flight, atomic_load_explicit(in_flight, memory_order_relaxed) + (uint32_t)n, memory_order_relaxed);
 }
 
 static void hold_endpoint(struct exchange *ex)
 {
-    struct endpoint_counts *counts = worker_counts(ex->worker, ex->endpoint->live);
     ex->counted = true;
-    atomic_store_explicit(&counts->in_flight, atomic_load_explicit(&counts->in_flight, memory_order_relaxed) + 1, memory_order_relaxed);
-    counter_add(&counts->requests, 1);
+    add_in_flight(ex->worker, ex->endpoint->live, 1);
+    counter_add(&worker_counts(ex->worker, ex->endpoint->live)->requests, 1);
+}
+
+static void release(struct exchange *ex, struct endpoint_live *live)
+{
+    if (!ex->counted)
+        return;
+    ex->counted = false;
+    add_in_flight(ex->worker, live, -1);
+    worker_wake_queue(ex->worker);
+}
+
+static void release_endpoint(struct exchange *ex)
+{
+    if (ex->counted)
+        release(ex, ex->memory ? exchange_memory_live(ex->memory) : ex->endpoint->live);
 }
 
 void exchange_discard(struct exchange *ex)
@@ -442,6 +452,12 @@ static void send_request(struct exchange *ex)
 
 enum exchange_hold exchange_upstream_ready(struct exchange *ex)
 {
+    if (ex->connect_only) {
+        ex->client_ops->connected(ex->client);
+        ex->upstream = NULL;
+        end(ex, REASON_NONE, REASON_NONE);
+        return EXCHANGE_LET_GO;
+    }
     send_request(ex);
     return EXCHANGE_HOLDS;
 }
@@ -463,7 +479,7 @@ static enum upstream_want wanted_connection(const struct exchange *ex, enum upst
 
 static void try_endpoint(struct exchange *ex, enum upstream_want want)
 {
-    struct upstream_pool *pool = ex->snapshot->upstreams[ex->endpoint->index];
+    struct upstream_pool *pool = ex->only ? ex->only_pool : ex->snapshot->upstreams[ex->endpoint->index];
     rewind_body(ex);
     hold_endpoint(ex);
     ex->times.chosen = worker_now(ex->worker);
@@ -603,6 +619,13 @@ char *exchange_body_space(struct exchange *ex, size_t *room)
     return *room ? ex->body->data + ex->body->end : NULL;
 }
 
+static void forget_body(struct exchange *ex)
+{
+    buffer_give(&ex->worker->buffers, ex->body);
+    ex->body = NULL;
+    ex->body_sent = 0;
+}
+
 static void stay_awake(struct exchange *ex)
 {
     ex->abort_at = worker_now(ex->worker) + exchange_memory_idle(ex->memory);
@@ -623,8 +646,11 @@ void exchange_body_arrived(struct exchange *ex, size_t n, bool last)
             return;
         }
     }
-    if (ex->upstream && ex->state >= EXCHANGE_SENT)
-        send_body(ex);
+    if (!ex->upstream || ex->state < EXCHANGE_SENT)
+        return;
+    send_body(ex);
+    if (ex->state == EXCHANGE_RAW && !unsent_body(ex).n)
+        forget_body(ex); /* an upgraded connection may be idle for days */
 }
 
 void exchange_client_writable(struct exchange *ex)
@@ -683,13 +709,9 @@ static bool retry_instead(struct exchange *ex, unsigned status)
         counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
         return false;
     }
-    release_endpoint(ex); /* of what is left behind; it is held again where the answer is given after all */
-    if (!choose_another(ex)) {
-        ex->counted = true;
-        _Atomic uint32_t *in_flight = &worker_counts(ex->worker, from->live)->in_flight;
-        atomic_store_explicit(in_flight, atomic_load_explicit(in_flight, memory_order_relaxed) + 1, memory_order_relaxed);
+    if (!choose_another(ex))
         return false;
-    }
+    release(ex, from->live);
     trace(TRACE_EXCHANGE, "%s: %s answered %u: on to %s", ex->request_id, from->id, status, ex->endpoint->id);
     ex->upstream = NULL;
     count_retry(ex, from);
@@ -726,6 +748,7 @@ static bool become_raw(struct exchange *ex)
     ex->base = NULL;
     ex->prefix = (struct slice){ NULL, 0 };
     ex->prefix_sent = 0;
+    forget_body(ex);
     ex->body_ended = ex->body_finished = false;
     ex->body_blocked = true;
     ex->load_balancer = NULL;
@@ -777,10 +800,8 @@ enum exchange_hold exchange_response(struct exchange *ex, struct http_head *head
         return after_giving(ex, n, body.n, last, taken);
 
     if (!become_raw(ex)) {
-        void *client = ex->client;
-        const struct client_ops *ops = ex->client_ops;
-        finish(ex, REASON_INTERNAL);
-        ops->end(client, REASON_INTERNAL);
+        ex->upstream = NULL;
+        end(ex, REASON_INTERNAL, REASON_INTERNAL);
         return EXCHANGE_LET_GO;
     }
     ask_for_body(ex);

@@ -67,9 +67,9 @@ struct exchange {
     const struct load_balancer *load_balancer;
     const struct timeouts *timeouts;
     const struct endpoint *endpoint; /* of the current try */
-    const struct endpoint *only;    /* a probe: this one and no other */
-    const struct header_pair *extra_headers; /* a probe's */
-    size_t n_extra_headers;
+    const struct endpoint *only;    /* a probe: this one and no other, by connections of its own */
+    struct upstream_pool *only_pool;
+    bool connect_only;              /* a probe that asks for nothing */
     const struct upstream_ops *upstream_ops;
     void *upstream;                 /* NULL: none */
     bool counted;                   /* in the endpoint's in-flight */

@@ -44,7 +44,9 @@ static void start_line(struct pen *pen, const struct h1_message *m)
         pen_slice(pen, out->method);
         pen_text(pen, " ");
         pen_slice(pen, out->path);
-        pen_text(pen, " HTTP/1.1\r\n");
+        pen_text(pen, " HTTP/1.1\r\nHost: ");
+        pen_slice(pen, out->host);
+        pen_text(pen, "\r\n");
         return;
     }
     pen_text(pen, "HTTP/1.1 ");

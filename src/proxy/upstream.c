@@ -377,6 +377,10 @@ static void after_giving(struct upstream *u, enum exchange_hold hold, size_t tak
     }
     u->in->start += (uint32_t)taken;
     u->blocked = buffer_length(u->in) > 0;
+    if (!u->blocked && u->exchange->state == EXCHANGE_RAW) { /* it may be idle for days */
+        buffer_give(&worker_of(u)->buffers, u->in);
+        u->in = NULL;
+    }
     stream_watch(&u->stream, worker_of(u)->loop, u->blocked ? stream_watched(&u->stream) & ~EV_READ : stream_watched(&u->stream) | EV_READ);
     set_deadline(u, u->blocked || u->exchange->state == EXCHANGE_RAW ? NO_DEADLINE : timeouts_of(u)->response_idle);
 }
@@ -433,8 +437,14 @@ static bool take_head(struct upstream *u)
     u->reading = (uint8_t)message.body;
     u->body_left = message.length;
     u->decoder = (struct chunk_decoder){ 0 };
-    if (u->head->status == 101)
+    if (u->head->status == 101) {
+        if (!u->request_done) {
+            fail(u, REASON_MALFORMED, "switched protocols before the request was complete");
+            return false;
+        }
         u->reading = BODY_UNTIL_CLOSE;
+        u->request_done = false; /* raw bytes follow */
+    }
     give_head(u, base, &message);
     return false;
 }

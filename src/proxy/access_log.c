@@ -1,0 +1,235 @@
+#include "proxy/access_log.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct log_block {
+    struct log_block *next;
+    size_t n;
+    char data[LOG_LINES_SIZE];
+};
+
+struct log_sink {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct log_block *first, **last; /* to be written, oldest first */
+    struct log_block *spare;
+    unsigned blocks;                 /* that exist: waiting, spare or being filled */
+    bool reopen, stop;
+    int fd;
+    char *path;                      /* NULL: standard output */
+};
+
+struct log_lines {
+    struct log_sink *sink;
+    struct log_block *block;         /* being filled; NULL: none yet */
+    _Atomic uint64_t *lost;
+    enum access_log_format format;
+};
+
+/* --- the writing thread --- */
+
+static int open_path(const char *path)
+{
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
+static void write_block(struct log_sink *sink, const struct log_block *block, bool *failing)
+{
+    for (size_t done = 0; done < block->n;) {
+        ssize_t n = write(sink->fd, block->data + done, block->n - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            if (!*failing)
+                log_error("access log", "can't write: %s; lines are lost until this ends", strerror(errno));
+            *failing = true;
+            return;
+        }
+        done += (size_t)n;
+    }
+    *failing = false;
+}
+
+static void reopen(struct log_sink *sink)
+{
+    if (!sink->path)
+        return;
+    int fd = open_path(sink->path);
+    if (fd < 0) {
+        log_warning("access log", "%s can't be opened anew: %s; the former file is written on", sink->path, strerror(errno));
+        return;
+    }
+    close(sink->fd);
+    sink->fd = fd;
+}
+
+static struct log_block *take_first(struct log_sink *sink)
+{
+    struct log_block *block = sink->first;
+    if (block && !(sink->first = block->next))
+        sink->last = &sink->first;
+    return block;
+}
+
+static void *write_blocks(void *arg)
+{
+    struct log_sink *sink = arg;
+    bool failing = false;
+    pthread_mutex_lock(&sink->lock);
+    for (;;) {
+        while (!sink->first && !sink->reopen && !sink->stop)
+            pthread_cond_wait(&sink->wake, &sink->lock);
+        bool again = sink->reopen;
+        sink->reopen = false;
+        struct log_block *block = take_first(sink);
+        if (!block && !again)
+            break;
+        pthread_mutex_unlock(&sink->lock);
+        if (again)
+            reopen(sink);
+        if (block)
+            write_block(sink, block, &failing);
+        pthread_mutex_lock(&sink->lock);
+        if (block) {
+            block->next = sink->spare;
+            sink->spare = block;
+        }
+    }
+    pthread_mutex_unlock(&sink->lock);
+    return NULL;
+}
+
+struct log_sink *log_sink_new(const struct access_log_conf *conf, char *error)
+{
+    struct log_sink *sink = mem_zero(sizeof *sink);
+    sink->last = &sink->first;
+    if (strcmp(conf->path, "stdout") == 0) {
+        sink->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+    } else {
+        sink->path = mem_copy_text(conf->path);
+        sink->fd = open_path(conf->path);
+    }
+    if (sink->fd < 0) {
+        snprintf(error, 256, "the access log %s can't be opened: %s", conf->path, strerror(errno));
+        free(sink->path);
+        free(sink);
+        return NULL;
+    }
+    pthread_mutex_init(&sink->lock, NULL);
+    pthread_cond_init(&sink->wake, NULL);
+    int failed = pthread_create(&sink->thread, NULL, write_blocks, sink);
+    if (failed) {
+        snprintf(error, 256, "the access log's thread can't be started: %s", strerror(failed));
+        sink->stop = true;
+        close(sink->fd);
+        free(sink->path);
+        free(sink);
+        return NULL;
+    }
+    return sink;
+}
+
+void log_sink_reopen(struct log_sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    sink->reopen = true;
+    pthread_cond_signal(&sink->wake);
+    pthread_mutex_unlock(&sink->lock);
+}
+
+void log_sink_free(struct log_sink *sink)
+{
+    if (!sink)
+        return;
+    pthread_mutex_lock(&sink->lock);
+    sink->stop = true;
+    pthread_cond_signal(&sink->wake);
+    pthread_mutex_unlock(&sink->lock);
+    pthread_join(sink->thread, NULL);
+    while (sink->spare) {
+        struct log_block *block = sink->spare;
+        sink->spare = block->next;
+        free(block);
+    }
+    pthread_mutex_destroy(&sink->lock);
+    pthread_cond_destroy(&sink->wake);
+    close(sink->fd);
+    free(sink->path);
+    free(sink);
+}
+
+/* --- a worker's lines --- */
+
+struct log_lines *log_lines_new(struct log_sink *sink, _Atomic uint64_t *lost)
+{
+    struct log_lines *lines = mem_zero(sizeof *lines);
+    lines->sink = sink;
+    lines->lost = lost;
+    return lines;
+}
+
+void log_lines_set_format(struct log_lines *lines, enum access_log_format format)
+{
+    lines->format = format;
+}
+
+void log_lines_flush(struct log_lines *lines)
+{
+    struct log_block *block = lines->block;
+    struct log_sink *sink = lines->sink;
+    if (!block || !block->n)
+        return;
+    lines->block = NULL;
+    block->next = NULL;
+    pthread_mutex_lock(&sink->lock);
+    *sink->last = block;
+    sink->last = &block->next;
+    pthread_cond_signal(&sink->wake);
+    pthread_mutex_unlock(&sink->lock);
+}
+
+void log_lines_free(struct log_lines *lines)
+{
+    if (!lines)
+        return;
+    log_lines_flush(lines);
+    free(lines->block);
+    free(lines);
+}
+
+/* An empty block; NULL when all that may exist wait to be written. */
+static struct log_block *take_block(struct log_sink *sink)
+{
+    struct log_block *block = NULL;
+    pthread_mutex_lock(&sink->lock);
+    if (sink->spare) {
+        block = sink->spare;
+        sink->spare = block->next;
+    } else if (sink->blocks < LOG_SINK_BUFFERS && (block = malloc(sizeof *block))) {
+        sink->blocks++;
+    }
+    pthread_mutex_unlock(&sink->lock);
+    if (block)
+        block->n = 0;
+    return block;
+}
+
+void log_lines_add(struct log_lines *lines, const struct access_record *record)
+{
+    if (lines->block && lines->block->n + LOG_LINE_MAX > LOG_LINES_SIZE)
+        log_lines_flush(lines);
+    if (!lines->block && !(lines->block = take_block(lines->sink))) {
+        atomic_fetch_add_explicit(lines->lost, 1, memory_order_relaxed);
+        return;
+    }
+    struct log_block *block = lines->block;
+    block->n += access_record_format(record, lines->format, block->data + block->n);
+}

@@ -1,0 +1,218 @@
+#include "proxy/forward.h"
+
+#include "http/forwarded.h"
+#include "http/rewrite.h"
+#include "proxy/exchange.h"
+
+/* Beside FIELD_DROP, which the rules set for good: not for the endpoint of this try. */
+enum { FIELD_SKIP = 2 };
+
+static void add(struct forward_notes *notes, struct slice name, struct slice value)
+{
+    if (notes->n < FORWARD_FIELDS_MAX)
+        notes->fields[notes->n++] = (struct added_field){ name, value };
+}
+
+static char *room_for_text(struct forward_notes *notes, size_t *room)
+{
+    *room = FORWARD_TEXT_MAX - notes->used;
+    return notes->text + notes->used;
+}
+
+/* The text that was written at room_for_text(); nothing is added for one that did not fit. */
+static void add_written(struct forward_notes *notes, struct slice name, size_t n)
+{
+    if (!n)
+        return;
+    add(notes, name, (struct slice){ notes->text + notes->used, n });
+    notes->used += n;
+}
+
+/* --- requests --- */
+
+static bool is_trusted(const struct exchange *ex)
+{
+    const struct cidr_set *trusted = &ex->snapshot->config->trusted_proxies;
+    return trusted->n && ex->peer && cidr_set_contains(trusted, ex->peer);
+}
+
+/* What we say ourselves of the client replaces what came. `trusted`: what a trusted proxy said of it is part of what we say. */
+static bool is_replaced(const struct http_field *f, bool trusted, const struct endpoint *e)
+{
+    switch ((enum http_field_id)f->id) {
+    case FIELD_X_FORWARDED_FOR:
+    case FIELD_X_FORWARDED_HOST:
+    case FIELD_X_FORWARDED_PROTO:
+    case FIELD_X_REAL_IP:
+    case FIELD_FORWARDED: return true;
+    /* A stranger's word for who he is; and Cloudflare answers its own header with error 1000. */
+    case FIELD_CF_CONNECTING_IP:
+    case FIELD_TRUE_CLIENT_IP: return !trusted || e->behind_cloudflare;
+    case FIELD_CF_OTHER:
+    case FIELD_CF_RAY: return e->behind_cloudflare;
+    default: return false;
+    }
+}
+
+static void mark_replaced(struct exchange *ex, bool trusted)
+{
+    for (unsigned i = 0; i < ex->head->n_fields; i++) {
+        struct http_field *f = &ex->head->fields[i];
+        f->flags &= (uint8_t)~FIELD_SKIP;
+        if (f->id != FIELD_OTHER && is_replaced(f, trusted, ex->endpoint))
+            f->flags |= FIELD_SKIP;
+    }
+}
+
+static void add_forwarded(struct exchange *ex, struct forward_notes *notes, bool trusted)
+{
+    size_t room;
+    char *out;
+    struct address client_room;
+    const struct address *client = forward_client(ex, &client_room);
+    struct forwarded_hop hop = { .peer = ex->peer, .host_port = ex->message.host_port, .secure = ex->secure };
+
+    if (ex->endpoint->behind_cloudflare) { /* one field of at most 100 characters, or error 1000 */
+        out = room_for_text(notes, &room);
+        add_written(notes, SLICE("X-Forwarded-For"), forwarded_for(ex->head, ex->base, false, client, out, room));
+    } else {
+        out = room_for_text(notes, &room);
+        add_written(notes, SLICE("X-Forwarded-For"), forwarded_for(ex->head, ex->base, trusted, ex->peer, out, room));
+    }
+    add(notes, SLICE("X-Forwarded-Proto"), forwarded_proto(ex->head, ex->base, trusted, ex->secure));
+    struct slice host = forwarded_host(ex->head, ex->base, trusted, ex->message.host_port);
+    if (host.n)
+        add(notes, SLICE("X-Forwarded-Host"), host);
+    out = room_for_text(notes, &room);
+    add_written(notes, SLICE("Forwarded"), forwarded_write(ex->head, ex->base, trusted, &hop, out, room));
+    if (client) {
+        out = room_for_text(notes, &room);
+        if (room >= ADDRESS_TEXT_SIZE)
+            add_written(notes, SLICE("X-Real-IP"), address_format_host(client, out));
+    }
+}
+
+static void add_request_id(struct exchange *ex, struct forward_notes *notes)
+{
+    if (!http_head_find(ex->head, FIELD_X_REQUEST_ID))
+        add(notes, SLICE("X-Request-Id"), slice_of(ex->request_id));
+}
+
+/* The endpoint's own headers win over the client's of the same name: they may be credentials. */
+static void add_endpoint_headers(struct exchange *ex, struct forward_notes *notes)
+{
+    const struct endpoint *e = ex->endpoint;
+    for (size_t i = 0; i < e->n_headers; i++) {
+        struct slice name = slice_of(e->headers[i].name);
+        for (unsigned f = 0; f < ex->head->n_fields; f++)
+            if (slice_eq_nocase(http_field_name(ex->base, &ex->head->fields[f]), name))
+                ex->head->fields[f].flags |= FIELD_SKIP;
+        add(notes, name, slice_of(e->headers[i].value));
+    }
+}
+
+static struct slice path_of(const struct exchange *ex, struct forward_notes *notes)
+{
+    const char *prefix = http_path_prefix(ex->head, ex->base);
+    struct slice path = { ex->base + ex->head->path, ex->head->path_len };
+    size_t n = strlen(prefix), room;
+    if (!n)
+        return path;
+    if (!path.n)
+        return (struct slice){ prefix, n };
+    char *out = room_for_text(notes, &room);
+    if (n + path.n > room)
+        return path;
+    memcpy(out, prefix, n);
+    memcpy(out + n, path.p, path.n);
+    notes->used += n + path.n;
+    return (struct slice){ out, n + path.n };
+}
+
+static struct slice host_of(const struct exchange *ex)
+{
+    return ex->endpoint && ex->endpoint->host_header ? slice_of(ex->endpoint->host_header) : ex->message.host_port;
+}
+
+void forward_request(struct exchange *ex, struct message_out *out, struct forward_notes *notes)
+{
+    notes->n = notes->used = 0;
+    *out = (struct message_out){
+        .base = ex->base,
+        .head = ex->head,
+        .method = { ex->base + ex->head->start, ex->head->method_len },
+        .path = path_of(ex, notes),
+        .host = host_of(ex),
+        .added = notes->fields,
+        .body = ex->message.body,
+        .length = ex->message.length,
+        .has_length = ex->message.has_length,
+        .upgrade = ex->message.upgrade_websocket,
+    };
+    if (!ex->endpoint) /* answered by ourselves */
+        return;
+    bool trusted = is_trusted(ex);
+    mark_replaced(ex, trusted);
+    if (!ex->only) {
+        add_forwarded(ex, notes, trusted);
+        add_request_id(ex, notes);
+    }
+    add_endpoint_headers(ex, notes);
+    out->n_added = notes->n;
+}
+
+const struct address *forward_client(const struct exchange *ex, struct address *room)
+{
+    if (!ex->peer || !is_trusted(ex))
+        return ex->peer;
+    *room = forwarded_client(ex->head, ex->base, ex->peer, &ex->snapshot->config->trusted_proxies);
+    return room;
+}
+
+/* --- responses --- */
+
+static void rewrite_fields(const struct exchange *ex, struct http_head *head, const char *base, struct forward_notes *notes)
+{
+    struct rewrite rewrite = {
+        .from = slice_of(ex->endpoint->hostname),
+        .from_port = ex->endpoint->dial_port,
+        .host = ex->message.host,
+        .host_port = ex->message.host_port,
+        .secure = ex->secure,
+    };
+    for (unsigned i = 0; i < head->n_fields; i++) {
+        struct http_field *f = &head->fields[i];
+        size_t room, n = 0;
+        char *out = room_for_text(notes, &room);
+        if (f->id == FIELD_LOCATION)
+            n = rewrite_location(&rewrite, http_field_value(base, f), out, room);
+        else if (f->id == FIELD_SET_COOKIE)
+            n = rewrite_set_cookie(&rewrite, http_field_value(base, f), out, room);
+        if (n && notes->n < FORWARD_FIELDS_MAX) {
+            f->flags |= FIELD_DROP;
+            add_written(notes, http_field_name(base, f), n);
+        }
+    }
+}
+
+void forward_response(const struct exchange *ex, struct http_head *head, const char *base, const struct http_message *message,
+                      struct message_out *out, struct forward_notes *notes)
+{
+    notes->n = notes->used = 0;
+    *out = (struct message_out){
+        .base = base,
+        .head = head,
+        .status = head->status,
+        .reason = { base + head->reason, head->reason_len },
+        .added = notes->fields,
+        .body = message->body,
+        .length = message->length,
+        .has_length = message->has_length,
+        .upgrade = head->status == 101,
+    };
+    if (out->upgrade)
+        out->body = BODY_UNTIL_CLOSE;
+    if (ex->endpoint && ex->endpoint->rewrite_host && ex->endpoint->hostname)
+        rewrite_fields(ex, head, base, notes);
+    out->n_added = notes->n;
+}
