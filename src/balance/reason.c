@@ -30,6 +30,7 @@ static const struct reason_row rows[] = {
     [REASON_CLIENT_HANDSHAKE] = { "client_handshake", "the client's TLS handshake failed or took too long", false, false },
     [REASON_BODY_TOO_LARGE] = { "body_too_large", "the request's body is larger than allowed", false, false },
     [REASON_CLIENT_WRITE_TIMEOUT] = { "client_write_timeout", "the client did not take the response in time", false, false },
+    [REASON_UPGRADE_IDLE] = { "upgrade_idle", "the upgraded connection was idle for too long", false, false },
     [REASON_NO_LOAD_BALANCER] = { "no_load_balancer", "no load balancer serves this hostname", false, false },
     [REASON_NO_ENDPOINT] = { "no_endpoint", "no endpoint can be used", false, false },
     [REASON_QUEUE_TIMEOUT] = { "queue_timeout", "no endpoint became free in time", false, false },

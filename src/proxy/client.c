@@ -254,7 +254,6 @@ static void begin_exchange(struct client *c)
     ex->head = head;
     ex->base = c->in->data;
     ex->peer = c->listener->is_unix ? NULL : &c->peer;
-    ex->listener = c->listener;
     ex->secure = c->stream.ssl != NULL;
     c->consumed = head->length;
     c->minor = head->minor;
