@@ -133,6 +133,8 @@ enum arguments_result arguments_parse(const struct command *c, const char *full_
     optind = 0; /* GNU: begin anew */
     while ((value = getopt_long(argc, argv, tables.letters, tables.long_options, NULL)) != -1) {
         char letter[3];
+        if (value == '?' && optopt >= FIRST_LONG_ONLY)
+            return complain(full_name, "no argument is taken by --", tables.long_options[optopt - FIRST_LONG_ONLY].name, "");
         if (value == '?')
             return complain_of_unknown(c, full_name, stumbling_block(argv, letter));
         if (value == ':')

@@ -4,7 +4,6 @@
 #include "base/version.h"
 #include "cli/arguments.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,32 +21,6 @@ static const struct command penstock_command = {
     .notes = "Each command has a --help of its own; penstock(1) and penstock.conf(5) are the manual.",
     .subcommands = commands,
 };
-
-static void complain(const char *format, va_list arguments)
-{
-    fflush(stdout);
-    fputs("penstock: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-}
-
-int cli_usage_error(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    complain(format, arguments);
-    va_end(arguments);
-    return EXIT_USAGE;
-}
-
-int cli_refuse(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    complain(format, arguments);
-    va_end(arguments);
-    return EXIT_NO;
-}
 
 static int print_version(void)
 {

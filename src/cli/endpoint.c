@@ -164,10 +164,9 @@ static int set_weight(const struct command *self, const void *arg, char *const *
         .operands_max = 1, \
         .run = set_state, \
     }
-STATE_COMMAND(drain, "sends it nothing new but what sticks to it by session affinity",
-              "What is under way goes on. ");
-STATE_COMMAND(disable, "sends it nothing at all any more", "What is under way goes on; nothing overrides it, not even that all others are down.\n");
-STATE_COMMAND(enable, "lifts a drain or disable", "Health decides again whether it gets traffic.\n");
+STATE_COMMAND(drain, "sends it nothing new; what is under way goes on", "Nothing overrides it, not even that all others are down.\n");
+STATE_COMMAND(disable, "takes it out of use altogether; what is under way goes on", "Nothing overrides it, not even that all others are down.\n");
+STATE_COMMAND(enable, "lifts a drain or disable", "Health decides again. It does not lift enabled = false of the configuration.\n");
 
 static const struct command weight_command = {
     .name = "weight",

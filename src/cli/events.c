@@ -30,25 +30,56 @@ static const struct option_row rows[] = {
 
 /* --- one event --- */
 
-static bool is_scalar(const json_t *value)
+/* What it happened to: the most particular thing that it names. */
+static const char *subject_key(const json_t *data)
 {
-    return json_is_string(value) || json_is_number(value) || json_is_boolean(value);
+    static const char *const keys[] = { "endpoint", "load_balancer", "pool", "listener", "channel", "file" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_is_string(json_object_get(data, keys[i])))
+            return keys[i];
+    return NULL;
 }
 
-/* "endpoint=europe/ams status=down", and the reason, a sentence, last. */
+/* Told already by the subject, the type, or the words around. */
+static bool is_told(const char *key, const char *subject)
+{
+    static const char *const keys[] = { "status", "from", "to", "reason", "since", "pool", "diagnosis" };
+
+    if (subject && strcmp(key, subject) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return false;
+}
+
+static void add_member(struct text *out, const char *key, const json_t *value)
+{
+    if (json_is_string(value))
+        text_addf(out, " %s=%s", key, json_string_value(value));
+    else if (json_is_number(value))
+        text_addf(out, " %s=%g", key, json_number_value(value));
+    else if (json_is_boolean(value))
+        text_addf(out, " %s=%s", key, json_is_true(value) ? "yes" : "no");
+}
+
+/* "europe/ams healthy → down: connection refused" */
 static char *describe_data(json_t *data)
 {
     struct text text = { 0 };
-    const char *key, *reason = format_string(data, "reason");
+    const char *key, *subject = subject_key(data), *reason = format_string(data, "reason");
+    const char *tunnel = format_string(json_object_get(data, "tunnel"), "name");
     json_t *value;
 
-    json_object_foreach (data, key, value) {
-        if (!is_scalar(value) || strcmp(key, "reason") == 0)
-            continue;
-        char *dump = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        text_addf(&text, "%s%s=%s", text.n ? " " : "", key, dump ? dump : json_string_value(value));
-        free(dump);
-    }
+    if (subject)
+        text_add(&text, format_string(data, subject));
+    else if (tunnel)
+        text_add(&text, tunnel);
+    if (format_string(data, "from") && format_string(data, "to"))
+        text_addf(&text, " %s → %s", format_string(data, "from"), format_string(data, "to"));
+    json_object_foreach (data, key, value)
+        if (!is_told(key, subject))
+            add_member(&text, key, value);
     if (reason && *reason)
         text_addf(&text, "%s%s", text.n ? ": " : "", reason);
     return text_take(&text);

@@ -559,27 +559,28 @@ struct route {
     const char *pattern;    /* "{}" stands for one segment that isn't empty */
     void (*handle)(const struct request *);
     const char *parameters; /* those of the query that it takes, each followed by a blank; NULL: none */
+    bool for_probes;        /* says yes or no and nothing else: needs no token */
 };
 
 static const struct route routes[] = {
-    { METHOD_GET, "/", get_page, NULL },
-    { METHOD_GET, "/livez", answer_ok, NULL },
-    { METHOD_GET, "/metrics", get_metrics, NULL },
-    { METHOD_GET, "/readyz", get_ready, "host pool " },
-    { METHOD_GET, "/v1/alerts", get_alerts, NULL },
-    { METHOD_POST, "/v1/alerts/{}/test", post_alert_test, NULL },
-    { METHOD_GET, "/v1/endpoints/{}/{}", get_endpoint, NULL },
-    { METHOD_PATCH, "/v1/endpoints/{}/{}", patch_endpoint, NULL },
-    { METHOD_GET, "/v1/events", get_events, "after type subject since limit " },
-    { METHOD_GET, "/v1/load_balancers", get_load_balancers, NULL },
-    { METHOD_POST, "/v1/monitors/{}/test", post_monitor_test, "endpoint " },
-    { METHOD_GET, "/v1/pools", get_pools, NULL },
-    { METHOD_POST, "/v1/reload", post_reload, NULL },
-    { METHOD_GET, "/v1/status", get_status, NULL },
-    { METHOD_GET, "/v1/trace", get_trace, NULL },
-    { METHOD_POST, "/v1/trace", post_trace, NULL },
-    { METHOD_GET, "/v1/tunnels", get_tunnels, NULL },
-    { METHOD_GET, "/v1/tunnels/{}", get_tunnel, NULL },
+    { METHOD_GET, "/", .handle = get_page },
+    { METHOD_GET, "/livez", .handle = answer_ok, .for_probes = true },
+    { METHOD_GET, "/metrics", .handle = get_metrics },
+    { METHOD_GET, "/readyz", .handle = get_ready, .parameters = "host pool ", .for_probes = true },
+    { METHOD_GET, "/v1/alerts", .handle = get_alerts },
+    { METHOD_POST, "/v1/alerts/{}/test", .handle = post_alert_test },
+    { METHOD_GET, "/v1/endpoints/{}/{}", .handle = get_endpoint },
+    { METHOD_PATCH, "/v1/endpoints/{}/{}", .handle = patch_endpoint },
+    { METHOD_GET, "/v1/events", .handle = get_events, .parameters = "after type subject since limit " },
+    { METHOD_GET, "/v1/load_balancers", .handle = get_load_balancers },
+    { METHOD_POST, "/v1/monitors/{}/test", .handle = post_monitor_test, .parameters = "endpoint " },
+    { METHOD_GET, "/v1/pools", .handle = get_pools },
+    { METHOD_POST, "/v1/reload", .handle = post_reload },
+    { METHOD_GET, "/v1/status", .handle = get_status },
+    { METHOD_GET, "/v1/trace", .handle = get_trace },
+    { METHOD_POST, "/v1/trace", .handle = post_trace },
+    { METHOD_GET, "/v1/tunnels", .handle = get_tunnels },
+    { METHOD_GET, "/v1/tunnels/{}", .handle = get_tunnel },
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
@@ -630,6 +631,20 @@ static bool check_parameters(const struct request *r, const struct route *route)
     return true;
 }
 
+/* NULL: none for this path and method; `allowed` gets the methods that there are for the path. */
+static const struct route *find_route(struct request *r, struct text *allowed)
+{
+    for (size_t i = 0; i < ROUTES; i++) {
+        const struct route *route = &routes[i];
+        if (!route_matches(route, r->http->path, r->segments))
+            continue;
+        if (route->method == method_served_as(r->http->method))
+            return route;
+        text_addf(allowed, "%s%s%s", allowed->n ? ", " : "", http_method_name(route->method), route->method == METHOD_GET ? ", HEAD" : "");
+    }
+    return NULL;
+}
+
 static void answer_no_route(const struct request *r, const struct text *allowed)
 {
     if (!allowed->n) {
@@ -640,26 +655,6 @@ static void answer_no_route(const struct request *r, const struct text *allowed)
     text_addf(&extra, "Allow: %s\r\n", allowed->p);
     answer_problem_with(r->call, 405, extra.p, NULL, "this path takes %s", allowed->p);
     text_clear(&extra);
-}
-
-static void route_request(struct request *r)
-{
-    struct text allowed = { 0 };
-
-    for (size_t i = 0; i < ROUTES; i++) {
-        const struct route *route = &routes[i];
-        if (!route_matches(route, r->http->path, r->segments))
-            continue;
-        if (route->method == method_served_as(r->http->method)) {
-            if (check_parameters(r, route))
-                route->handle(r);
-            text_clear(&allowed);
-            return;
-        }
-        text_addf(&allowed, "%s%s%s", allowed.n ? ", " : "", http_method_name(route->method), route->method == METHOD_GET ? ", HEAD" : "");
-    }
-    answer_no_route(r, &allowed);
-    text_clear(&allowed);
 }
 
 static void answer_denied(struct local_call *call, enum access access)
@@ -692,11 +687,18 @@ void admin_handle(void *control, struct local_call *call)
 {
     struct request r = { .control = control, .call = call, .http = local_call_request(call) };
     enum access access = access_judge(r.http, r.control->config->admin.token);
+    struct text allowed = { 0 };
+    const struct route *route = find_route(&r, &allowed);
 
-    if (access == ACCESS_GRANTED)
-        route_request(&r);
-    else
+    if (access == ACCESS_TOKEN_MISSING && route && route->for_probes)
+        access = ACCESS_GRANTED;
+    if (access != ACCESS_GRANTED)
         answer_denied(call, access);
+    else if (!route)
+        answer_no_route(&r, &allowed);
+    else if (check_parameters(&r, route))
+        route->handle(&r);
+    text_clear(&allowed);
 }
 
 void admin_start(struct control *c)

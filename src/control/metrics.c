@@ -322,9 +322,15 @@ static double endpoint_probe_latency(const struct endpoint_view *v)
 {
     return atomic_load_explicit(&v->record->live->probe_latency_s, memory_order_relaxed);
 }
+/* Slow start doesn't apply to a pool's last healthy endpoint. */
 static double endpoint_weight_now(const struct endpoint_view *v)
 {
-    return endpoint_weight(v->endpoint, v->now, endpoint_is_ramping(v->endpoint, v->now));
+    struct pool_census census;
+
+    if (!endpoint_is_ramping(v->endpoint, v->now))
+        return endpoint_weight(v->endpoint, v->now, false);
+    pool_take_census(v->endpoint->pool, v->now, &census);
+    return endpoint_weight(v->endpoint, v->now, census.at[USABLE_HEALTHY] >= 2);
 }
 static double endpoint_is_up(const struct endpoint_view *v)
 {
