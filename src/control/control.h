@@ -116,7 +116,7 @@ struct control {
     size_t n_workers;
     struct worker *admin;         /* serves the admin API on this loop */
     struct admin *api;            /* made by admin_start, freed by admin_stop */
-    struct log_sink *access_log;  /* NULL: off */
+    struct log_sink *access_log;
     struct bus *bus;
     struct store *store;
     struct dispatcher *dispatcher;

@@ -4,6 +4,7 @@
 #include "control/publish.h"
 #include "control/sockets.h"
 #include "control/tell.h"
+#include "proxy/access_log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,14 +47,27 @@ static void note_first_error(struct control *control, const struct conf_messages
     }
 }
 
+/* Only where the path changed: the file in use may have been rotated under its name, which SIGUSR1 is for. */
+static bool move_access_log(struct control *control, const struct config *config, struct conf_messages *messages)
+{
+    char error[256];
+    if (!differs(config->access_log.path, control->config->access_log.path) || log_sink_move(control->access_log, &config->access_log, error))
+        return true;
+    conf_messages_add(messages, CONF_ERROR, &(struct source){ config->file, 0 }, "%s", error);
+    return false;
+}
+
 static struct config *load(struct control *control, struct conf_messages *messages)
 {
     struct config *config = conf_load(control->config_path, messages);
     if (!config)
         return NULL;
     keep_what_is_fixed(control, config, messages);
-    if (sockets_prepare(control->sockets, config, messages))
-        return config;
+    if (sockets_prepare(control->sockets, config, messages)) {
+        if (move_access_log(control, config, messages))
+            return config;
+        sockets_abandon(control->sockets);
+    }
     config_unref(config);
     return NULL;
 }

@@ -20,6 +20,7 @@
 #include "monitors/scheduler.h"
 #include "net/resolver.h"
 #include "proxy/access_log.h"
+#include "proxy/client_count.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -49,6 +50,7 @@ struct daemon {
     ev_timer overdue;  /* of a stop */
     ev_tstamp began;
     struct outbox outbox;
+    struct client_counts *client_counts;
 };
 
 static bool refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -89,7 +91,8 @@ static void end_by(struct daemon *d, double seconds)
     ev_timer_start(d->control.loop, &d->overdue);
 }
 
-/* Clients that connect from now on are refused, rather than left waiting for nobody. */
+/* Clients that connect from now on are refused, rather than left waiting for nobody: once each worker, which stops already, has answered
+ * this, the sockets close. */
 static void stop_listening(struct control *control)
 {
     control->listening = false;
@@ -108,8 +111,8 @@ static void begin_stop(struct daemon *d)
                nsec_to_seconds(t->upgrade_shutdown));
     ev_timer_stop(control->loop, &d->look);
     health_stop(control);
-    stop_listening(control);
     threads_stop(control->threads, t->shutdown, t->upgrade_shutdown);
+    stop_listening(control);
     nsec_t longest = t->shutdown > t->upgrade_shutdown ? t->shutdown : t->upgrade_shutdown;
     end_by(d, nsec_to_seconds(longest) + stop_margin_s);
 }
@@ -125,6 +128,8 @@ static void hasten_stop(struct daemon *d)
 static void on_workers_ended(void *arg)
 {
     struct daemon *d = arg;
+    if (d->phase != PHASE_DRAINING)
+        return;
     d->phase = PHASE_CLOSING;
     admin_stop(&d->control);
     worker_post_stop(d->control.admin, admin_grace, admin_grace); /* breaks our loop */
@@ -157,8 +162,7 @@ static void on_reopen(struct ev_loop *loop, ev_signal *signal, int events)
     (void)loop, (void)events;
     struct daemon *d = signal->data;
     log_notice("log", "the access log is opened anew");
-    if (d->control.access_log)
-        log_sink_reopen(d->control.access_log);
+    log_sink_reopen(d->control.access_log);
 }
 
 static void watch_signal(struct daemon *d, ev_signal *watcher, void (*handle)(struct ev_loop *, ev_signal *, int), int number)
@@ -188,9 +192,11 @@ static void unwatch_signals(struct daemon *d)
 
 static void on_adopted(void *arg, unsigned worker, uint64_t generation)
 {
+    (void)generation;
     struct control *control = arg;
     struct daemon *d = CONTAINER_OF(control, struct daemon, control);
-    trace(TRACE_HEALTH, "worker %u has adopted generation %llu", worker, (unsigned long long)generation);
+    if (worker >= control->n_workers)
+        return; /* our own, the admin API's */
     sockets_adopted(control->sockets, worker);
     if (d->phase != PHASE_STARTING || !control->listening || !sockets_are_settled(control->sockets))
         return;
@@ -281,8 +287,6 @@ static bool open_store(struct control *control)
 static bool open_access_log(struct control *control, const struct config *config)
 {
     char error[256];
-    if (!config->access_log.path)
-        return true;
     control->access_log = log_sink_new(&config->access_log, error);
     return control->access_log || refuse("%s", error);
 }
@@ -312,10 +316,11 @@ static bool start_workers(struct daemon *d, const struct config *config)
 {
     struct control *control = &d->control;
     char error[128];
+    d->client_counts = client_counts_new();
     struct threads_options options = {
         .n = config->workers,
-        .worker = { .epoch = &control->epoch, .access_log = control->access_log, .control = &control->mailbox, .notice = health_take_notice,
-                    .adopted = on_adopted, .arg = control },
+        .worker = { .epoch = &control->epoch, .access_log = control->access_log, .client_counts = d->client_counts, .control = &control->mailbox,
+                    .notice = health_take_notice, .adopted = on_adopted, .arg = control },
         .control = &control->mailbox,
         .ended = on_workers_ended,
         .arg = d,
@@ -333,7 +338,7 @@ static bool start_workers(struct daemon *d, const struct config *config)
 static bool start_admin(struct daemon *d)
 {
     struct control *control = &d->control;
-    struct worker_options options = { .epoch = &control->epoch, .control = &control->mailbox, .notice = health_take_notice, .adopted = on_adopted, .arg = control };
+    struct worker_options options = { .index = (unsigned)control->n_workers, .epoch = &control->epoch, .control = &control->mailbox, .notice = health_take_notice, .adopted = on_adopted, .arg = control };
     control->admin = worker_new(control->loop, &options);
     return control->admin || refuse("out of memory");
 }
@@ -398,9 +403,15 @@ static void daemon_free(struct daemon *d)
     unwatch_signals(d);
     ev_timer_stop(control->loop, &d->look);
     ev_timer_stop(control->loop, &d->overdue);
+    if (control->threads)
+        threads_stop(control->threads, 0, 0); /* where the start failed; the others have ended */
+    threads_join(control->threads);
+    ev_run(control->loop, EVRUN_NOWAIT); /* what they posted */
     threads_free(control->threads);
     if (control->admin)
         worker_free(control->admin);
+    if (d->client_counts)
+        client_counts_free(d->client_counts);
     mailbox_clear(&control->mailbox); /* the last probes come back */
     if (control->scheduler)
         scheduler_free(control->scheduler);

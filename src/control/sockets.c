@@ -195,7 +195,7 @@ static bool prepare_one(void *arg, const struct wanted *wanted)
     char error[256] = "";
     if (open_binding(b, &wanted->spec, error)) {
         list_push_back(&p->sockets->bindings, &b->link);
-        log_notice("listener", "%s for %s%s", b->address, wanted->what, b->inherited ? " (inherited)" : "");
+        log_notice("listener", "listening on %s for %s%s", b->address, wanted->what, b->inherited ? " (inherited)" : "");
         return true;
     }
     conf_messages_add(p->messages, CONF_ERROR, wanted->at, "%s", error);
@@ -210,6 +210,12 @@ bool sockets_prepare(struct sockets *s, const struct config *config, struct conf
     struct preparing p = { s, messages };
     if (each_listener(s, config, prepare_one, &p) && each_of_admin(config, prepare_one, &p))
         return true;
+    sockets_abandon(s);
+    return false;
+}
+
+void sockets_abandon(struct sockets *s)
+{
     LIST_FOR_EACH(node, &s->bindings) {
         struct binding *b = CONTAINER_OF(node, struct binding, link);
         if (b->prepared && b->given_up_at)
@@ -217,7 +223,6 @@ bool sockets_prepare(struct sockets *s, const struct config *config, struct conf
         else if (b->prepared)
             binding_close(b);
     }
-    return false;
 }
 
 /* --- in force --- */

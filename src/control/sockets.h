@@ -14,6 +14,8 @@ void sockets_free(struct sockets *);
 
 /* Opens what the configuration names and isn't open yet. False: nothing was opened, and `messages` says why. */
 bool sockets_prepare(struct sockets *, const struct config *, struct conf_messages *messages);
+/* The configuration that was prepared comes to nothing: closes what was opened for it. */
+void sockets_abandon(struct sockets *);
 /* That configuration was posted to all workers, and is in force: what it does not name is given up. `listening`: false gives up all but
  * the admin API's: we stop. */
 void sockets_commit(struct sockets *, const struct config *, bool listening);

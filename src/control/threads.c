@@ -11,6 +11,7 @@
 struct thread {
     struct message ended;
     pthread_t id;
+    bool started;
     struct ev_loop *loop;
     struct worker *worker;
     struct threads *all;
@@ -63,6 +64,7 @@ static int start(struct thread *t, unsigned index)
     snprintf(name, sizeof name, "worker-%u", index);
     name[15] = '\0';
     pthread_setname_np(t->id, name);
+    t->started = true;
     t->all->running++;
     return 0;
 }
@@ -94,6 +96,7 @@ struct threads *threads_start(const struct threads_options *options, char *error
         return all;
     snprintf(error, 128, "can't start %u worker threads: %s", all->n, strerror(code));
     threads_stop(all, 0, 0);
+    threads_join(all);
     threads_free(all);
     return NULL;
 }
@@ -106,17 +109,21 @@ struct worker *threads_worker(const struct threads *all, unsigned index)
 void threads_stop(struct threads *all, nsec_t grace, nsec_t upgrade_grace)
 {
     for (unsigned i = 0; i < all->n; i++)
-        if (all->items[i].id)
+        if (all->items[i].started)
             worker_post_stop(all->items[i].worker, grace, upgrade_grace);
+}
+
+void threads_join(struct threads *all)
+{
+    for (unsigned i = 0; all && i < all->n; i++)
+        if (all->items[i].started)
+            pthread_join(all->items[i].id, NULL);
 }
 
 void threads_free(struct threads *all)
 {
     if (!all)
         return;
-    for (unsigned i = 0; i < all->n; i++)
-        if (all->items[i].id)
-            pthread_join(all->items[i].id, NULL);
     for (unsigned i = 0; i < all->n; i++) {
         list_remove(&all->items[i].ended.link); /* posted, but not handled where the start failed */
         if (all->items[i].worker)

@@ -19,7 +19,8 @@ struct threads *threads_start(const struct threads_options *, char *error);
 struct worker *threads_worker(const struct threads *, unsigned index);
 /* Ends them within that time; `ended` tells. Again with less: sooner. */
 void threads_stop(struct threads *, nsec_t grace, nsec_t upgrade_grace);
-/* Waits for threads that have ended or are about to. */
+/* Waits for threads that have ended or are about to. What they have posted is to be handled before they are freed. */
+void threads_join(struct threads *);
 void threads_free(struct threads *);
 
 #endif

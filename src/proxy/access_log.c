@@ -23,8 +23,10 @@ struct log_sink {
     struct log_block *spare;
     unsigned blocks;                 /* that exist: waiting, spare or being filled */
     bool reopen, stop;
-    int fd;
-    char *path;                      /* NULL: standard output */
+    int next_fd;                     /* to be written to from now on; -1: none */
+    int fd;                          /* the writing thread's own, as is the path */
+    char *path;                      /* NULL: standard output, or nothing */
+    char *next_path;                 /* belongs to next_fd */
 };
 
 struct log_lines {
@@ -39,6 +41,20 @@ struct log_lines {
 static int open_path(const char *path)
 {
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
+/* The log of a configuration; *path gets a copy of what can be opened anew, or NULL. -1 with errno. */
+static int open_log(const struct access_log_conf *conf, char **path)
+{
+    *path = NULL;
+    if (!conf->path)
+        return open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (strcmp(conf->path, "stdout") == 0)
+        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+    int fd = open_path(conf->path);
+    if (fd >= 0)
+        *path = mem_copy_text(conf->path);
+    return fd;
 }
 
 static void write_block(struct log_sink *sink, const struct log_block *block, bool *failing)
@@ -71,6 +87,19 @@ static void reopen(struct log_sink *sink)
     sink->fd = fd;
 }
 
+/* Under the lock. */
+static void use_next(struct log_sink *sink)
+{
+    if (sink->next_fd < 0)
+        return;
+    close(sink->fd);
+    free(sink->path);
+    sink->fd = sink->next_fd;
+    sink->path = sink->next_path;
+    sink->next_fd = -1;
+    sink->next_path = NULL;
+}
+
 static struct log_block *take_first(struct log_sink *sink)
 {
     struct log_block *block = sink->first;
@@ -85,12 +114,13 @@ static void *write_blocks(void *arg)
     bool failing = false;
     pthread_mutex_lock(&sink->lock);
     for (;;) {
-        while (!sink->first && !sink->reopen && !sink->stop)
+        while (!sink->first && !sink->reopen && sink->next_fd < 0 && !sink->stop)
             pthread_cond_wait(&sink->wake, &sink->lock);
         bool again = sink->reopen;
         sink->reopen = false;
+        use_next(sink);
         struct log_block *block = take_first(sink);
-        if (!block && !again)
+        if (!block && !again && sink->stop)
             break;
         pthread_mutex_unlock(&sink->lock);
         if (again)
@@ -107,19 +137,19 @@ static void *write_blocks(void *arg)
     return NULL;
 }
 
+static void say_unopened(const struct access_log_conf *conf, char *error)
+{
+    snprintf(error, 256, "the access log %s can't be opened: %s", conf->path ? conf->path : "/dev/null", strerror(errno));
+}
+
 struct log_sink *log_sink_new(const struct access_log_conf *conf, char *error)
 {
     struct log_sink *sink = mem_zero(sizeof *sink);
     sink->last = &sink->first;
-    if (strcmp(conf->path, "stdout") == 0) {
-        sink->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
-    } else {
-        sink->path = mem_copy_text(conf->path);
-        sink->fd = open_path(conf->path);
-    }
+    sink->next_fd = -1;
+    sink->fd = open_log(conf, &sink->path);
     if (sink->fd < 0) {
-        snprintf(error, 256, "the access log %s can't be opened: %s", conf->path, strerror(errno));
-        free(sink->path);
+        say_unopened(conf, error);
         free(sink);
         return NULL;
     }
@@ -135,6 +165,25 @@ struct log_sink *log_sink_new(const struct access_log_conf *conf, char *error)
         return NULL;
     }
     return sink;
+}
+
+bool log_sink_move(struct log_sink *sink, const struct access_log_conf *conf, char *error)
+{
+    char *path;
+    int fd = open_log(conf, &path);
+    if (fd < 0) {
+        say_unopened(conf, error);
+        return false;
+    }
+    pthread_mutex_lock(&sink->lock);
+    if (sink->next_fd >= 0)
+        close(sink->next_fd);
+    free(sink->next_path);
+    sink->next_fd = fd;
+    sink->next_path = path;
+    pthread_cond_signal(&sink->wake);
+    pthread_mutex_unlock(&sink->lock);
+    return true;
 }
 
 void log_sink_reopen(struct log_sink *sink)
@@ -154,6 +203,7 @@ void log_sink_free(struct log_sink *sink)
     pthread_cond_signal(&sink->wake);
     pthread_mutex_unlock(&sink->lock);
     pthread_join(sink->thread, NULL);
+    use_next(sink);
     while (sink->spare) {
         struct log_block *block = sink->spare;
         sink->spare = block->next;

@@ -9,6 +9,7 @@
 #include "net/address.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -19,8 +20,11 @@ enum {
 
 /* --- the writing thread; control --- */
 struct log_sink;
-/* Opens the file for appending (or standard output). NULL with a message (>= 256 bytes). */
+/* Opens the file for appending, or standard output; without a path nothing is kept. NULL with a message (>= 256 bytes). */
 struct log_sink *log_sink_new(const struct access_log_conf *, char *error);
+/* A reload names another file: opens it at once, and lines that come from now on go there. False with a message (>= 256 bytes): the former
+ * file is written on. Control. */
+bool log_sink_move(struct log_sink *, const struct access_log_conf *, char *error);
 /* Opens the path anew, from the writing thread; any thread. When that fails the old file is written on, with a warning. */
 void log_sink_reopen(struct log_sink *);
 /* After the last worker has let go: writes what is left. */

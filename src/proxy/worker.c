@@ -157,10 +157,12 @@ static void handle_config(struct message *m, void *owner)
     struct config_message *c = CONTAINER_OF(m, struct config_message, message);
     struct worker *w = owner;
     timers_refresh(&w->timers);
-    if (w->stopping)
+    if (w->stopping) {
+        notice_post_adopted(w, c->config->generation); /* it watches no socket any more */
         config_unref(c->config);
-    else
+    } else {
         adopt(w, c->config, c->fds, c->n);
+    }
     free(c);
 }
 
@@ -188,7 +190,7 @@ void worker_serve_local(struct worker *w, const int *fds, size_t n, local_handle
 
 void worker_check_stopped(struct worker *w)
 {
-    if (w->stopping && list_empty(&w->clients) && list_empty(&w->exchanges) && !w->local)
+    if (w->stopping && list_empty(&w->clients) && list_empty(&w->exchanges))
         ev_break(w->loop, EVBREAK_ALL);
 }
 
