@@ -58,21 +58,35 @@ static void drop_partial_character(char *text)
         text[lead - 1] = '\0';
 }
 
-static void __attribute__((format(printf, 2, 3))) say(struct verdict *v, const char *format, ...)
+/* A verdict in the making. Its words are longer than what is kept of them, so that nothing is put behind a cut. */
+struct judging {
+    struct verdict verdict;
+    char words[2 * VERDICT_TEXT_SIZE];
+};
+
+static void __attribute__((format(printf, 2, 3))) say(struct judging *v, const char *format, ...)
 {
-    size_t n = strlen(v->reason);
+    size_t n = strlen(v->words);
     va_list arguments;
 
     va_start(arguments, format);
-    int added = vsnprintf(v->reason + n, sizeof v->reason - n, format, arguments);
+    vsnprintf(v->words + n, sizeof v->words - n, format, arguments);
     va_end(arguments);
-    if (added >= 0 && (size_t)added >= sizeof v->reason - n)
-        drop_partial_character(v->reason);
 }
 
-static void say_state(struct verdict *v, enum verdict_state state)
+static void keep_words(struct judging *v)
 {
-    v->state = state;
+    size_t n = strnlen(v->words, sizeof v->verdict.reason - 1);
+
+    memcpy(v->verdict.reason, v->words, n);
+    v->verdict.reason[n] = '\0';
+    if (v->words[n])
+        drop_partial_character(v->verdict.reason);
+}
+
+static void say_state(struct judging *v, enum verdict_state state)
+{
+    v->verdict.state = state;
     say(v, "%s: ", verdict_state_name(state));
 }
 
@@ -114,7 +128,7 @@ static const struct monitor_evidence *leading_monitor(const struct evidence *e, 
 
 /* --- the sentences --- */
 
-static void say_times(struct verdict *v, unsigned n)
+static void say_times(struct judging *v, unsigned n)
 {
     if (n == 1)
         say(v, " once");
@@ -122,7 +136,7 @@ static void say_times(struct verdict *v, unsigned n)
         say(v, " %u times", n);
 }
 
-static void say_failure(struct verdict *v, const struct monitor_evidence *m)
+static void say_failure(struct judging *v, const struct monitor_evidence *m)
 {
     const char *explanation = rows[m->diagnosis].explanation;
     bool detailed = m->detail[0] != '\0';
@@ -137,7 +151,7 @@ static void say_failure(struct verdict *v, const struct monitor_evidence *m)
         say(v, "%s%s", detailed ? ": " : "", explanation);
 }
 
-static void say_other_failures(struct verdict *v, const struct evidence *e, const struct monitor_evidence *leading)
+static void say_other_failures(struct judging *v, const struct evidence *e, const struct monitor_evidence *leading)
 {
     for (unsigned i = 0; i < e->n_monitors; i++) {
         const struct monitor_evidence *m = &e->monitors[i];
@@ -146,7 +160,7 @@ static void say_other_failures(struct verdict *v, const struct evidence *e, cons
     }
 }
 
-static void say_passing(struct verdict *v, const struct evidence *e)
+static void say_passing(struct judging *v, const struct evidence *e)
 {
     if (e->n_monitors == 0)
         say(v, "no monitor, judged by traffic alone");
@@ -158,12 +172,12 @@ static void say_passing(struct verdict *v, const struct evidence *e)
         say(v, "; the last %u requests failed", e->consecutive_failures);
 }
 
-static void say_without_result(struct verdict *v, const struct evidence *e)
+static void say_without_result(struct judging *v, const struct evidence *e)
 {
     const struct monitor_evidence *m = leading_monitor(e, HEALTH_UNKNOWN);
 
     if (m->diagnosis == DIAGNOSIS_PROBE_BLOCKED) {
-        v->diagnosis = m->diagnosis;
+        v->verdict.diagnosis = m->diagnosis;
         say_failure(v, m);
     } else if (m->at) {
         say(v, "monitor %s has not seen enough yet", m->name);
@@ -190,11 +204,11 @@ static enum diagnosis diagnosis_of_traffic(enum reason reason)
     }
 }
 
-static void say_ejected(struct verdict *v, const struct evidence *e, nsec_t now)
+static void say_ejected(struct judging *v, const struct evidence *e, nsec_t now)
 {
     nsec_t left = e->ejected_until - now;
 
-    v->diagnosis = diagnosis_of_traffic(e->ejected_for);
+    v->verdict.diagnosis = diagnosis_of_traffic(e->ejected_for);
     say(v, "requests failed: %s", reason_sentence(e->ejected_for));
     if (left > 0)
         say(v, "; tried again in %lld s", (long long)((left + NSEC_PER_SEC - 1) / NSEC_PER_SEC));
@@ -202,18 +216,18 @@ static void say_ejected(struct verdict *v, const struct evidence *e, nsec_t now)
 
 /* --- the verdict --- */
 
-static void judge(const struct evidence *e, nsec_t now, struct verdict *v)
+static void judge(const struct evidence *e, nsec_t now, struct judging *v)
 {
     if (!e->dialable) {
         say_state(v, VERDICT_DOWN);
-        v->diagnosis = DIAGNOSIS_NAME;
+        v->verdict.diagnosis = DIAGNOSIS_NAME;
         say(v, "%s", e->name_detail[0] ? e->name_detail : rows[DIAGNOSIS_NAME].explanation);
         return;
     }
-    if (v->health == HEALTH_DOWN) {
+    if (v->verdict.health == HEALTH_DOWN) {
         const struct monitor_evidence *leading = leading_monitor(e, HEALTH_DOWN);
         say_state(v, VERDICT_DOWN);
-        v->diagnosis = leading->diagnosis;
+        v->verdict.diagnosis = leading->diagnosis;
         say_failure(v, leading);
         say_other_failures(v, e, leading);
         return;
@@ -223,7 +237,7 @@ static void judge(const struct evidence *e, nsec_t now, struct verdict *v)
         say_ejected(v, e, now);
         return;
     }
-    if (v->health == HEALTH_UNKNOWN) {
+    if (v->verdict.health == HEALTH_UNKNOWN) {
         say_state(v, VERDICT_UNKNOWN);
         say_without_result(v, e);
         return;
@@ -238,21 +252,24 @@ static bool is_withheld(const struct evidence *e)
 }
 
 /* What would be the verdict otherwise follows in brackets. */
-static void withhold(const struct evidence *e, struct verdict *v)
+static void withhold(const struct evidence *e, struct judging *v)
 {
-    char otherwise[VERDICT_TEXT_SIZE];
+    char otherwise[sizeof v->words];
     const char *who = e->enabled ? "by the operator" : "in the configuration";
 
-    memcpy(otherwise, v->reason, sizeof otherwise);
-    v->reason[0] = '\0';
-    v->state = e->enabled && e->admin == ADMIN_DRAINED ? VERDICT_DRAINED : VERDICT_DISABLED;
-    say(v, "%s %s (%s)", verdict_state_name(v->state), who, otherwise);
+    memcpy(otherwise, v->words, sizeof otherwise);
+    v->words[0] = '\0';
+    v->verdict.state = e->enabled && e->admin == ADMIN_DRAINED ? VERDICT_DRAINED : VERDICT_DISABLED;
+    say(v, "%s %s (%s)", verdict_state_name(v->verdict.state), who, otherwise);
 }
 
 void verdict_reach(const struct evidence *e, nsec_t now, struct verdict *out)
 {
-    *out = (struct verdict){ .health = monitors_health(e), .diagnosis = DIAGNOSIS_OK };
-    judge(e, now, out);
+    struct judging v = { .verdict = { .health = monitors_health(e), .diagnosis = DIAGNOSIS_OK } };
+
+    judge(e, now, &v);
     if (is_withheld(e))
-        withhold(e, out);
+        withhold(e, &v);
+    keep_words(&v);
+    *out = v.verdict;
 }
