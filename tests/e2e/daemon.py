@@ -54,6 +54,12 @@ def configuration_text(settings):
     return "".join(f"{key} = {render(value)};\n" for key, value in settings.items())
 
 
+def monitor(**more):
+    """Quick to see a change, patient with a busy machine."""
+    return {"name": "app", "type": "http", "path": "/healthz", "interval": "1s", "timeout": "900ms", "interval_turning": "200ms",
+            "interval_down": "200ms", "interval_down_max": "500ms", "consecutive_down": 2, "consecutive_up": 2, **more}
+
+
 def endpoint(origin, **more):
     return {"name": origin.name, "address": origin.url, **more}
 
@@ -160,6 +166,14 @@ class Daemon:
 
     def connect(self, **more):
         return Connection(self.address, **more)
+
+    def refuses(self):
+        """Nobody listens."""
+        try:
+            self.connect().close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def request(self, method="GET", target="/", *arguments, **more):
         with self.connect() as connection:

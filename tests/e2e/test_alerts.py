@@ -6,6 +6,7 @@ import json
 
 import pytest
 from client import wait_until
+from daemon import monitor
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the test, 32 bytes!!").decode()
 
@@ -61,7 +62,7 @@ def test_default_is_warnings_and_their_recovery(serve, make_origin, folder, hook
     one, two = make_origin("one"), make_origin("two")
     (folder / "secret").write_text(SECRET)
     daemon = serve(one, two, pool={"monitors": ["app"]},
-                   monitors=[{"name": "app", "type": "http", "path": "/", "interval": "1s", "timeout": "500ms", "consecutive_down": 2}],
+                   monitors=[monitor()],
                    alerts=[{"name": "ops", "type": "webhook", "url": hook.url, "secret_file": folder / "secret"}])
     wait_until(lambda: daemon.endpoint("pool/one")["state"] == "healthy")
     assert daemon.reload().returncode == 0

@@ -4,7 +4,7 @@ import signal
 import subprocess
 
 import pytest
-from client import Cut, Load, request_bytes, wait_until
+from client import WEBSOCKET, Cut, Load, request_bytes, wait_until
 from daemon import PENSTOCK
 from origin import Gate, answer
 
@@ -72,7 +72,7 @@ def test_requests_under_way_end_when_the_daemon_stops(serve, origin):
     connection = daemon.connect().send(request_bytes("GET", "/wait"))
     wait_until(lambda: gate.waiting)
     daemon.signal(signal.SIGTERM)
-    wait_until(lambda: is_refused(daemon), what="no new connections")
+    wait_until(daemon.refuses, what="no new connections")
     assert daemon.process.poll() is None
     gate.open()
     response = connection.read_response()
@@ -80,20 +80,12 @@ def test_requests_under_way_end_when_the_daemon_stops(serve, origin):
     assert daemon.ended() == 0
 
 
-def is_refused(daemon):
-    try:
-        daemon.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def test_upload_under_way_ends_when_the_daemon_stops(serve, origin):
     daemon = serve(origin, timeouts={"shutdown": "20s"})
     connection = daemon.connect().send(request_bytes("POST", "/echo", [("Content-Length", 10)]) + b"half ")
     wait_until(lambda: origin.requests)
     daemon.signal(signal.SIGTERM)
-    wait_until(lambda: is_refused(daemon))
+    wait_until(daemon.refuses)
     connection.send(b"whole")
     assert connection.read_response().json()["body_length"] == 10
     assert daemon.ended() == 0
@@ -106,7 +98,7 @@ def test_second_signal_ends_it_at_once(serve, origin):
     connection = daemon.connect().send(request_bytes("GET", "/wait"))
     wait_until(lambda: gate.waiting)
     daemon.signal(signal.SIGTERM)
-    wait_until(lambda: is_refused(daemon))
+    wait_until(daemon.refuses)
     daemon.signal(signal.SIGTERM)
     assert daemon.ended() == 0
     with pytest.raises(Cut):
@@ -116,10 +108,9 @@ def test_second_signal_ends_it_at_once(serve, origin):
 def test_websockets_have_their_own_time(serve, origin):
     daemon = serve(origin, timeouts={"shutdown": "200ms", "upgrade_shutdown": "30s"})
     connection = daemon.connect()
-    assert connection.request("GET", "/ws", [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
-                                             ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")]).status == 101
+    assert connection.request("GET", "/ws", WEBSOCKET).status == 101
     daemon.signal(signal.SIGTERM)
-    wait_until(lambda: is_refused(daemon))
+    wait_until(daemon.refuses)
     with pytest.raises(subprocess.TimeoutExpired):
         daemon.process.wait(1)
     connection.send(b"still here")

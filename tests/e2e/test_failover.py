@@ -2,12 +2,9 @@
 
 import pytest
 from client import Load, wait_until
-from daemon import endpoint, wait_for_state
+from daemon import endpoint, monitor, wait_for_state
 from edge import Tunnel
 from origin import CLOSE, RESET, Origin, answer
-
-MONITOR = {"name": "app", "type": "http", "path": "/", "interval": "1s", "timeout": "500ms", "consecutive_down": 2}
-
 
 @pytest.fixture
 def three(make_origin):
@@ -15,7 +12,7 @@ def three(make_origin):
 
 
 def serve_three(serve, endpoints, **more):
-    return serve(*endpoints, pool={"monitors": ["app"], "endpoint_steering": {"policy": "round_robin"}}, monitors=[MONITOR], **more)
+    return serve(*endpoints, pool={"monitors": ["app"], "endpoint_steering": {"policy": "round_robin"}}, monitors=[monitor(path="/")], **more)
 
 
 def all_answer(daemon, names=("ams", "fra", "lon")):
@@ -145,7 +142,7 @@ def test_all_die_and_come_back(serve, three):
 
 def test_pool_fails_over_to_the_next(serve, three):
     pools = [{"name": o.name, "monitors": ["app"], "endpoints": [endpoint(o)]} for o in three[:2]]
-    daemon = serve(settings={"monitors": [MONITOR], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["ams", "fra"]}]})
+    daemon = serve(settings={"monitors": [monitor()], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["ams", "fra"]}]})
     wait_until(lambda: daemon.get().body == b"ams\n")
     with Load(daemon.connect, rate=200) as load:
         load.wait_for_more(50)

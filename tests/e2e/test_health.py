@@ -2,15 +2,13 @@
 
 import pytest
 from client import wait_until
-from daemon import endpoint, wait_for_state
+from daemon import endpoint, monitor, wait_for_state
 from edge import Tunnel
 from origin import CLOSE, HANG, answer
 
-MONITOR = {"name": "app", "type": "http", "path": "/healthz", "interval": "1s", "timeout": "500ms", "consecutive_down": 2, "consecutive_up": 2}
 
-
-def serve_monitored(serve, *origins, monitor=None, pool=None, **more):
-    return serve(*origins, pool={"monitors": ["app"], **(pool or {})}, monitors=[{**MONITOR, **(monitor or {})}], **more)
+def serve_monitored(serve, *origins, settings=None, pool=None, **more):
+    return serve(*origins, pool={"monitors": ["app"], **(pool or {})}, monitors=[monitor(**(settings or {}))], **more)
 
 
 def bodies(daemon, count=12):
@@ -34,7 +32,7 @@ def test_monitor_takes_out_and_brings_back(serve, make_origin):
 
 def test_thresholds(serve, origin):
     """One failure out of many does not count."""
-    daemon = serve_monitored(serve, origin, monitor={"consecutive_down": 3, "retries": 0})
+    daemon = serve_monitored(serve, origin, settings={"consecutive_down": 3, "retries": 0})
     wait_for_state(daemon, "pool/origin", "healthy")
     origin.script("/healthz", answer(503, b"no"))
     seen = len(origin.seen("/healthz"))
@@ -66,12 +64,12 @@ JUDGED = [
 @pytest.mark.parametrize("settings,said,up", [row[1:] for row in JUDGED], ids=[row[0] for row in JUDGED])
 def test_what_passes(serve, origin, settings, said, up):
     origin.script("/healthz", said)
-    daemon = serve_monitored(serve, origin, monitor={"retries": 0, **settings})
+    daemon = serve_monitored(serve, origin, settings={"retries": 0, **settings})
     wait_for_state(daemon, "pool/origin", "healthy" if up else "down", timeout=30)
 
 
 def test_probe_asks_as_traffic_does(serve, origin):
-    daemon = serve_monitored(serve, {**endpoint(origin), "headers": {"X-Token": "secret"}}, monitor={"method": "HEAD", "headers": {"Accept": "text/plain"}},
+    daemon = serve_monitored(serve, {**endpoint(origin), "headers": {"X-Token": "secret"}}, settings={"method": "HEAD", "headers": {"Accept": "text/plain"}},
                              lb={"hostnames": ["*.app.test", "app.test"]})
     request = wait_until(lambda: origin.seen("/healthz") and origin.seen("/healthz")[0])
     assert request.method == "HEAD" and request.version == "HTTP/1.1"
@@ -82,7 +80,7 @@ def test_probe_asks_as_traffic_does(serve, origin):
 
 def test_follow_redirects(serve, origin):
     origin.script("/healthz", answer(302, b"", [("Location", "/really")]))
-    daemon = serve_monitored(serve, origin, monitor={"follow_redirects": True})
+    daemon = serve_monitored(serve, origin, settings={"follow_redirects": True})
     wait_for_state(daemon, "pool/origin", "healthy")
     assert origin.seen("/really")
 
@@ -90,7 +88,7 @@ def test_follow_redirects(serve, origin):
 def test_tcp_monitor(serve, make_origin):
     one, two = make_origin("one"), make_origin("two")
     daemon = serve(one, two, pool={"monitors": ["port"]},
-                   monitors=[{"name": "port", "type": "tcp", "interval": "1s", "timeout": "500ms", "consecutive_down": 2}])
+                   monitors=[{"name": "port", "type": "tcp", "interval": "500ms", "timeout": "400ms", "consecutive_down": 2}])
     wait_for_state(daemon, "pool/one", "healthy")
     assert not one.requests
     one.kill()
@@ -100,7 +98,7 @@ def test_tcp_monitor(serve, make_origin):
 
 
 def test_several_monitors_must_all_pass(serve, origin):
-    daemon = serve(origin, pool={"monitors": ["a", "b"]}, monitors=[{**MONITOR, "name": "a", "path": "/a"}, {**MONITOR, "name": "b", "path": "/b"}])
+    daemon = serve(origin, pool={"monitors": ["a", "b"]}, monitors=[monitor(name="a", path="/a"), monitor(name="b", path="/b")])
     wait_for_state(daemon, "pool/origin", "healthy")
     origin.script("/b", answer(500, b"no"))
     wait_for_state(daemon, "pool/origin", "down")
@@ -174,13 +172,14 @@ def test_unknown_is_used_only_while_nothing_is_up(serve, make_origin):
     """A monitor that has not answered yet: the endpoint serves as long as no other is known to be well."""
     slow = make_origin("slow")
     slow.script("/healthz", HANG)
-    daemon = serve_monitored(serve, slow, monitor={"interval": "60s", "timeout": "30s", "retries": 0})
+    daemon = serve_monitored(serve, slow, settings={"consecutive_down": 100})
+    wait_until(lambda: len(slow.seen("/healthz")) >= 2)
     assert daemon.endpoint("pool/slow")["state"] == "unknown"
     assert daemon.get().body == b"slow\n"
     fine = make_origin("fine")
     daemon.write(pools=[{"name": "pool", "monitors": ["app"], "endpoints": [endpoint(slow), endpoint(fine)]}])
     assert daemon.reload().returncode == 0
-    wait_for_state(daemon, "pool/fine", "healthy", timeout=70)
+    wait_for_state(daemon, "pool/fine", "healthy")
     assert daemon.endpoint("pool/slow")["state"] == "unknown"
     assert bodies(daemon) == {b"fine\n"}
 
@@ -191,7 +190,7 @@ def down_pools(serve, make_origin, **lb):
     for origin in origins.values():
         origin.script("/healthz", answer(503, b"no"))
     pools = [{"name": name, "monitors": ["app"], "endpoints": [endpoint(origin)]} for name, origin in origins.items()]
-    daemon = serve(settings={"monitors": [MONITOR], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["a"], **lb}]})
+    daemon = serve(settings={"monitors": [monitor()], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["a"], **lb}]})
     for name in origins:
         wait_for_state(daemon, f"{name}/{name}", "down")
     return daemon
@@ -221,7 +220,7 @@ def test_minimum_endpoints(serve, make_origin):
     one, two, other = (make_origin(name) for name in ("one", "two", "other"))
     pools = [{"name": "p", "minimum_endpoints": 2, "monitors": ["app"], "endpoints": [endpoint(one), endpoint(two)]},
              {"name": "q", "monitors": ["app"], "endpoints": [endpoint(other)]}]
-    daemon = serve(settings={"monitors": [MONITOR], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["p", "q"]}]})
+    daemon = serve(settings={"monitors": [monitor()], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["p", "q"]}]})
     wait_until(lambda: daemon.pool("p")["state"] == "healthy")
     assert b"other\n" not in bodies(daemon)
     one.mode("unhealthy", "/healthz")

@@ -4,7 +4,7 @@ import signal
 import socket
 
 from client import Load, request_bytes, wait_until
-from daemon import endpoint, free_port
+from daemon import endpoint, free_port, monitor
 from origin import Gate, answer
 
 
@@ -100,15 +100,7 @@ def test_listeners_come_and_go(serve, origin):
         daemon.address = first
         assert daemon.get().status == 200
     daemon.address = second
-    wait_until(lambda: is_refused(daemon), what="the second listener is gone")
-
-
-def is_refused(daemon):
-    try:
-        daemon.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
+    wait_until(daemon.refuses, what="the second listener is gone")
 
 
 def test_listener_that_cannot_be_opened_refuses_the_reload(serve, make_origin):
@@ -139,8 +131,7 @@ def test_live_state_is_carried_over(serve, make_origin):
 
 
 def test_monitors_keep_their_history(serve, origin):
-    monitor = {"name": "app", "type": "http", "path": "/", "interval": "1s", "timeout": "500ms"}
-    daemon = serve(origin, pool={"monitors": ["app"]}, monitors=[monitor])
+    daemon = serve(origin, pool={"monitors": ["app"]}, monitors=[monitor()])
     wait_until(lambda: daemon.endpoint("pool/origin")["state"] == "healthy")
     daemon.write(access_log={"format": "combined"})
     for _ in range(3):

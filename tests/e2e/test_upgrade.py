@@ -1,10 +1,9 @@
 """Websockets: an upgrade has a connection of its own, nothing is copied before the 101, and a refused one goes on as plain HTTP."""
 
 import pytest
-from client import Cut, request_bytes, wait_until
+from client import WEBSOCKET, Cut, request_bytes, wait_until
 from origin import CLOSE, Gate
 
-WEBSOCKET = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 
 
