@@ -177,7 +177,7 @@ static bool add_statuses(const char *text, uint8_t bits[75])
 static bool add_condition(const struct conf_key *k, const char *text, struct failover *f)
 {
     int condition;
-    if (!choose(k, text, &condition))
+    if (!choose_word(k, text, &condition))
         return add_statuses(text, f->on_status);
     f->on |= (unsigned)condition;
     return true;

@@ -223,7 +223,7 @@ const struct conf_type type_mode = { "permissions in octal and in quotes, such a
 
 /* --- words --- */
 
-bool choose(const struct conf_key *k, const char *word, int *value)
+bool choose_word(const struct conf_key *k, const char *word, int *value)
 {
     for (const struct conf_choice *c = k->choices; c->name; c++)
         if (strcmp(c->name, word) == 0) {
@@ -245,13 +245,13 @@ static void preset_choice(struct loader *l, const struct conf_key *k, void *obje
 {
     (void)l;
     if (k->fallback)
-        choose(k, k->fallback, field(k, object));
+        choose_word(k, k->fallback, field(k, object));
 }
 
 static void read_choice(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
     const char *text = require_text(l, k, g->settings[0]);
-    if (text && !choose(k, text, field(k, object)))
+    if (text && !choose_word(k, text, field(k, object)))
         refuse_choice(l, k, text, given_place(g));
 }
 

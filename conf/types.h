@@ -52,6 +52,6 @@ bool number_of(const config_setting_t *, double *out);
 /* Stores an array and its count at the row's offsets. */
 void store_array(const struct conf_key *, void *object, const void *items, size_t n);
 /* False if the row has no such choice. */
-bool choose(const struct conf_key *, const char *word, int *value);
+bool choose_word(const struct conf_key *, const char *word, int *value);
 
 #endif

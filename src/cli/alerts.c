@@ -66,7 +66,7 @@ static int list(const struct command *self, const void *arg, char *const *operan
     (void)self;
     (void)operands;
     int result = client ? client_get(client, "/v1/alerts", &channels) : EXIT_USAGE;
-    client_free(client);
+    client_close(client);
     if (result == EXIT_YES && o->json)
         format_print_json(json_incref(channels));
     else if (result == EXIT_YES)
@@ -107,7 +107,7 @@ static int test(const struct command *self, const void *arg, char *const *operan
     char *path = client_path("/v1/alerts/", operands[0], "test", NULL);
     int result = client_send(client, "POST", path, NULL, &answer);
     free(path);
-    client_free(client);
+    client_close(client);
     if (result == EXIT_YES && o->json) {
         result = json_is_true(json_object_get(answer, "delivered")) ? EXIT_YES : EXIT_NO;
         format_print_json(json_incref(answer));

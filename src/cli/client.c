@@ -99,7 +99,7 @@ struct client *client_new(const struct client_options *o)
         abort(); /* out of memory */
     set_destination(c, where);
     if (!c->over_unix_socket && !add_token(c, o->token_file)) {
-        client_free(c);
+        client_close(c);
         return NULL;
     }
     c->headers = curl_slist_append(c->headers, "Expect:");
@@ -111,7 +111,7 @@ struct client *client_new(const struct client_options *o)
     return c;
 }
 
-void client_free(struct client *c)
+void client_close(struct client *c)
 {
     if (!c)
         return;

@@ -23,7 +23,7 @@ struct client_options {
 struct client;
 /* NULL after saying on stderr what is wrong with the options. */
 struct client *client_new(const struct client_options *) __attribute__((warn_unused_result));
-void client_free(struct client *);
+void client_close(struct client *);
 
 /* "/v1/endpoints/" and `segment`s, percent-encoded: ends with NULL. The caller frees it. */
 char *client_path(const char *prefix, ...) __attribute__((sentinel, warn_unused_result));

@@ -113,7 +113,7 @@ static int patch(const struct options *o, const char *id, json_t *patch, bool en
         print_endpoint(endpoint);
     json_decref(endpoint);
     json_decref(patch);
-    client_free(client);
+    client_close(client);
     free(path);
     return result;
 }

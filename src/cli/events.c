@@ -244,7 +244,7 @@ static int run(const struct command *self, const void *arg, char *const *operand
     if (!client)
         return EXIT_USAGE;
     int result = o->follow ? follow(client, o) : print_history(client, o);
-    client_free(client);
+    client_close(client);
     return result;
 }
 

@@ -87,7 +87,7 @@ static int test(const struct command *self, const void *arg, char *const *operan
     }
     char *path = client_path("/v1/monitors/", pool, "test", NULL);
     int result = client ? client_send(client, "POST", path, body, &results) : EXIT_USAGE;
-    client_free(client);
+    client_close(client);
     free(path);
     free(pool);
     json_decref(body);

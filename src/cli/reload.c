@@ -54,7 +54,7 @@ static int run(const struct command *self, const void *arg, char *const *operand
     if (!client)
         return EXIT_USAGE;
     int result = client_try(client, "POST", "/v1/reload", NULL, &answer);
-    client_free(client);
+    client_close(client);
     if (result == EXIT_USAGE)
         return result;
     if (o->json) {

@@ -326,7 +326,7 @@ static int run(const struct command *self, const void *arg, char *const *operand
     if (!client)
         return EXIT_USAGE;
     int result = o->json ? print_json(client) : o->watch ? watch(client) : print_once(client);
-    client_free(client);
+    client_close(client);
     return result;
 }
 

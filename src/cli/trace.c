@@ -25,7 +25,7 @@ static int run(const struct command *self, const void *arg, char *const *operand
     json_t *body = json_pack("{s:s, s:b}", "subject", operands[0], "on", (int)on);
     int result = client_send(client, "POST", "/v1/trace", body, NULL);
     json_decref(body);
-    client_free(client);
+    client_close(client);
     return result;
 }
 

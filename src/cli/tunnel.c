@@ -90,7 +90,7 @@ static int list(const struct command *self, const void *arg, char *const *operan
     (void)self;
     (void)operands;
     int result = client ? client_get(client, "/v1/tunnels", &tunnels) : EXIT_USAGE;
-    client_free(client);
+    client_close(client);
     if (result == EXIT_YES && o->json)
         format_print_json(json_incref(tunnels));
     else if (result == EXIT_YES)
@@ -184,7 +184,7 @@ static int info(const struct command *self, const void *arg, char *const *operan
     char *path = client_path("/v1/tunnels/", operands[0], NULL);
     int result = client_get(client, path, &tunnel);
     free(path);
-    client_free(client);
+    client_close(client);
     if (result == EXIT_YES && o->json)
         format_print_json(json_incref(tunnel));
     else if (result == EXIT_YES)
