@@ -214,7 +214,7 @@ static void write_states(struct scrape *s, struct label labels[LABELS_MAX], size
     const char *names[STATE_NAMES_MAX]; \
     size_t n_##names = 0; \
     for (; n_##names <= (size_t)(last); n_##names++) \
-        names[n_##names] = name_of(n_##names)
+        names[n_##names] = name_of((unsigned)n_##names)
 
 static void write_load_balancers(struct scrape *s)
 {
