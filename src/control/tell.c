@@ -84,12 +84,13 @@ static json_t *texts_json(const struct texts *texts)
 void tell_load_balancer(struct control *control, const struct load_balancer_record *record, enum load_balancer_state from,
                         const struct announcement *what)
 {
+    static const char *const phrases[] = { "unknown", "healthy", "degraded", "in failover", "in fallback", "down", "disabled" };
     const char *to = load_balancer_state_name(record->state);
     json_t *data = transition(load_balancer_state_name(from), to, record->reason, record->since);
     json_object_set_new(data, "load_balancer", json_string(record->name));
     json_object_set_new(data, "hostnames", texts_json(&record->load_balancer->hostnames));
     json_object_set_new(data, "pool", record->pool ? json_string(record->pool->name) : json_null());
-    log_announcement(what, "health", "load balancer", record->name, to, without_state(record->reason, to));
+    log_announcement(what, "health", "load balancer", record->name, phrases[record->state], without_state(record->reason, to));
     publish(control, what, record->name, data);
 }
 

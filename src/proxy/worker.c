@@ -91,13 +91,20 @@ static struct worker_listener *listener_by_fd(struct worker *w, int fd)
     return NULL;
 }
 
+static bool is_unix_socket(int fd)
+{
+    struct sockaddr_storage address = { 0 };
+    socklen_t length = sizeof address;
+    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 && address.ss_family == AF_UNIX;
+}
+
 static struct worker_listener *listener_add(struct worker *w, int fd, const char *address)
 {
     struct worker_listener *l = mem_zero(sizeof *l);
     l->worker = w;
     l->refs = 1;
     l->address = mem_copy_text(address);
-    l->is_unix = strncmp(address, "unix:", 5) == 0;
+    l->is_unix = is_unix_socket(fd);
     ev_io_init(&l->io, on_acceptable, fd, EV_READ);
     ev_io_start(w->loop, &l->io);
     list_push_back(&w->listeners, &l->link);
