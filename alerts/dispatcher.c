@@ -392,8 +392,8 @@ void dispatcher_deliver(struct dispatcher *d, const char *name, struct event *ev
     struct channel *channel = find_channel(d, name);
 
     if (!channel || channel->status.closed) {
-        log_error("alerts", "%s about %s (%s) is dropped: %s %s", event->type, event->subject, event->id,
-                  channel ? "closed is channel" : "there is no channel", name);
+        log_error("alerts", "%s about %s (%s) is dropped: channel %s is %s", event->type, event->subject, event->id, name,
+                  channel ? "closed" : "not in the configuration");
         if (channel)
             channel->status.dropped++;
         forget(d, event, name);

@@ -17,6 +17,13 @@ static bool has_part(CURLU *url, CURLUPart part)
     return there;
 }
 
+/* libcurl takes the first word of a path for one that is missing. */
+static bool names_no_host(const char *text, CURLU *url)
+{
+    const char *slashes = strstr(text, "://");
+    return !has_part(url, CURLUPART_HOST) || (slashes && slashes[3] == '/');
+}
+
 static bool is_http(CURLU *url)
 {
     char *scheme = NULL;
@@ -38,7 +45,7 @@ static const char *what_is_wrong_with_url(const char *text)
         wrong = "url is not a URL: write https://host/path";
     else if (!is_http(url))
         wrong = "url must begin with https:// or http://";
-    else if (!has_part(url, CURLUPART_HOST))
+    else if (names_no_host(text, url))
         wrong = "url names no host";
     else if (has_part(url, CURLUPART_FRAGMENT))
         wrong = "url has a fragment (#…), which is never sent";
