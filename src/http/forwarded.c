@@ -271,7 +271,11 @@ struct slice forwarded_host(const struct http_head *head, const char *base, bool
 
 char *request_id_make(struct random *r, char out[static REQUEST_ID_SIZE])
 {
-    unsigned long long high = random_u64(r), low = random_u64(r);
-    snprintf(out, REQUEST_ID_SIZE, "%016llx%016llx", high, low);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t bits = random_u64(r);
+        for (unsigned digit = 0; digit < 16; digit++, bits <<= 4)
+            out[i * 16 + digit] = "0123456789abcdef"[bits >> 60];
+    }
+    out[REQUEST_ID_SIZE - 1] = '\0';
     return out;
 }

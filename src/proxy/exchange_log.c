@@ -1,5 +1,6 @@
 #include "proxy/exchange_log.h"
 
+#include "http/forwarded.h"
 #include "proxy/forward.h"
 
 struct exchange_memory {
@@ -10,23 +11,11 @@ struct exchange_memory {
     char text[];
 };
 
-static const char HEX[] = "0123456789abcdef";
-
-static void make_request_id(struct random *r, char *out)
-{
-    for (int half = 0; half < 2; half++) {
-        uint64_t bits = random_u64(r);
-        for (int i = 0; i < 16; i++, bits >>= 4)
-            *out++ = HEX[bits & 15];
-    }
-    *out = 0;
-}
-
 void exchange_note_request_id(struct exchange *ex)
 {
     const struct http_field *f = http_head_find(ex->head, FIELD_X_REQUEST_ID);
     if (!f || !f->value_len) {
-        make_request_id(&ex->worker->random, ex->request_id);
+        request_id_make(&ex->worker->random, ex->request_id);
         return;
     }
     size_t n = f->value_len < EXCHANGE_ID_MAX ? f->value_len : EXCHANGE_ID_MAX;
