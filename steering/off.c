@@ -92,9 +92,10 @@ static bool update(void *w, const struct steering_candidate *candidates, size_t 
     return true;
 }
 
+/* None is in the process's first moments; those usable since the start are then the longest, and go by order. */
 static bool is_settled(const struct settings *s, const struct rank *rank, nsec_t now)
 {
-    return !s->preempt || rank->usable_since == 0 || now - rank->usable_since >= s->failback_delay;
+    return !s->preempt || now - rank->usable_since >= s->failback_delay;
 }
 
 /* Their places; those that a return keeps waiting come after all others. */

@@ -117,6 +117,9 @@ static void test_an_ended_ejection_is_a_return(void **state)
     outlier_sweep(live_of(p, 1), &p->pool.passive, START + 11 * SECOND);
     assert_int_equal(since(live_of(p, 1)), 0);
     assert_int_equal(until(live_of(p, 1)), START + SECOND);
+    /* Nor was it in service when traffic of a last resort met it. */
+    pool_eject(p, 1, REASON_RESET, START + 20 * SECOND);
+    assert_int_equal(until(live_of(p, 1)), START + SECOND);
     pool_free(p);
 }
 

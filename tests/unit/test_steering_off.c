@@ -31,6 +31,8 @@ static const struct row rows[] = {
     { "all back too early: whoever came first stays", { -1, false }, { NOW - 5, NOW - 10, NOW - 1, -2 }, 0, 1 },
     { "all back at once: by order", { -1, false }, { NOW - 5, NOW - 5, NOW - 5, -2 }, 0, 0 },
     { "of two settled ones the first in order, not the longest", { -1, false }, { NOW - 5, NOW - 40, 0, -2 }, 0, 1 },
+    { "a process younger than the delay", { 2000, false }, { 0, 0, -2 }, 0, 0 },
+    { "a process younger than the delay, the first came back", { 2000, false }, { NOW - 5, 0, 0, -2 }, 0, 1 },
     { "preempt off: whoever stayed keeps it", { -1, true }, { NOW - 900, 0, 0, -2 }, 0, 1 },
     { "preempt off: back once the other one is gone", { -1, true }, { NOW - 900, -1, -1, -2 }, 0, 0 },
     { "preempt off: the longest of several that came back", { -1, true }, { NOW - 100, NOW - 200, NOW - 150, -2 }, 0, 1 },

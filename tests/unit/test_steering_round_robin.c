@@ -95,6 +95,28 @@ static void test_one_struck_out_does_not_catch_up(void **state)
     group_free(g);
 }
 
+/* Whoever is struck out, of the others it is the one due first. */
+static void test_the_first_due_of_those_not_struck_out(void **state)
+{
+    struct group_under_test *g = group_new("round_robin", NULL, 0, 100);
+    double scores[100];
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++)
+        g->candidates[i].weight = 1 + i % 5;
+    group_update(g);
+    for (unsigned round = 0; round < 500; round++) {
+        for (unsigned i = 0; i < 100; i++)
+            group_strike_out(g, i, random_u64(&g->random) % 100 < round / 5);
+        size_t chosen = g->policy->choose(g->worker, &g->request, &g->view, scores);
+        for (unsigned i = 0; i < 100; i++)
+            assert_true(isnan(scores[i]) || scores[chosen] <= scores[i]);
+        if (chosen != STEERING_NONE)
+            g->policy->commit(g->worker, chosen);
+    }
+    group_free(g);
+}
+
 /* The order survives an update that changes nothing, and the turn of one survives the removal of another. */
 static void test_an_update_keeps_the_turn(void **state)
 {
@@ -195,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_the_heavy_one_does_not_come_in_bursts),
         cmocka_unit_test(test_choosing_alone_moves_nothing),
         cmocka_unit_test(test_one_struck_out_does_not_catch_up),
+        cmocka_unit_test(test_the_first_due_of_those_not_struck_out),
         cmocka_unit_test(test_an_update_keeps_the_turn),
         cmocka_unit_test(test_a_changed_weight_counts_from_then_on),
         cmocka_unit_test(test_a_thousand),
