@@ -41,7 +41,7 @@ static const struct answer_case answers[] = {
       "expected 200-299, got 302 to https://sso.example.com/" },
     { "not found", false, REASON_NONE, 404, NULL, NULL, DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_OK, "expected 200-299, got 404" },
     { "application error", false, REASON_NONE, 500, "x", NULL, DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_OK, "expected 200-299, got 500" },
-    { "not implemented", false, REASON_NONE, 501, "x", NULL, DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_OK, "expected" },
+    { "501", false, REASON_NONE, 501, "x", NULL, DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_OK, "expected" },
     { "plain 502", false, REASON_NONE, 502, "x", NULL, DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_WRONG_STATUS, "expected 200-299, got 502" },
     { "plain 503", false, REASON_NONE, 503, "x", NULL, DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_WRONG_STATUS, "expected" },
     { "plain 504", false, REASON_NONE, 504, "x", NULL, DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_WRONG_STATUS, "expected" },
