@@ -68,6 +68,7 @@ struct store {
     pthread_t thread;
     nsec_t keep_age;
     uint64_t keep_events;
+    nsec_t patience;
     bool closed; /* control thread: the other one has ended */
 
     /* what was found at the start */
@@ -87,6 +88,7 @@ struct store {
     struct list batch;       /* taken from `writes`, not committed yet */
     nsec_t failing_since;    /* monotonic; 0: the last write succeeded */
     nsec_t retry_at;
+    bool warned;             /* of what follows from it */
     nsec_t pruned_at;
     nsec_t give_up_at;       /* when stopping */
 };
@@ -206,6 +208,7 @@ static void note_success(struct store *s, unsigned written)
     if (s->failing_since)
         log_notice("store", "writes succeed again");
     s->failing_since = 0;
+    s->warned = false;
     uint64_t events = database_count_events(s->database);
     pthread_mutex_lock(&s->lock);
     s->status.failing = false;
@@ -273,11 +276,19 @@ static void write_batch(struct store *s)
     prune(s);
 }
 
+static bool is_impatient(const struct store *s, nsec_t now)
+{
+    return s->failing_since && now - s->failing_since >= s->patience;
+}
+
 /* Nobody waits longer for a disk that is not to be had. */
 static void lose_patience(struct store *s)
 {
-    if (!s->failing_since || clock_monotonic() - s->failing_since < STORE_PATIENCE)
+    if (!is_impatient(s, clock_monotonic()))
         return;
+    if (!s->warned)
+        log_error("store", "events are shown and alerts sent from now on though they are not on disk: they would be lost with the process");
+    s->warned = true;
     answer_all(s, &s->batch, false);
     pthread_mutex_lock(&s->lock);
     answer_all(s, &s->writes, false);
@@ -337,13 +348,13 @@ static bool wait_for_work(struct store *s)
     for (;;) {
         nsec_t now = clock_monotonic();
         if (s->stopping && !s->give_up_at)
-            s->give_up_at = now + STORE_PATIENCE;
+            s->give_up_at = now + s->patience;
         if (s->stopping && list_empty(&s->reads) && (!has_writes(s) || now >= s->give_up_at)) {
             more = false;
             break;
         }
         bool may_write = has_writes(s) && (!s->failing_since || now >= s->retry_at);
-        bool impatient = s->failing_since && now - s->failing_since >= STORE_PATIENCE && !list_empty(&s->writes);
+        bool impatient = is_impatient(s, now) && !list_empty(&s->writes);
         if (may_write || !list_empty(&s->reads))
             break;
         if (impatient) /* what has come since is answered at once, though it can't be written */
@@ -421,6 +432,7 @@ struct store *store_open(struct ev_loop *loop, const struct store_options *optio
     s->database = database;
     s->keep_age = options->keep_age ? options->keep_age : STORE_KEEP_DAYS * DAY;
     s->keep_events = options->keep_events ? options->keep_events : STORE_KEEP_EVENTS;
+    s->patience = options->patience ? options->patience : STORE_PATIENCE;
     s->status.durable = options->directory != NULL;
     list_init(&s->writes);
     list_init(&s->reads);

@@ -31,6 +31,7 @@ struct store_options {
     const char *directory; /* must exist; NULL: in memory, gone with the process */
     nsec_t keep_age;       /* of events; 0: STORE_KEEP_DAYS. Undelivered alerts keep their event */
     uint64_t keep_events;  /* 0: STORE_KEEP_EVENTS */
+    nsec_t patience;       /* 0: STORE_PATIENCE */
 };
 
 /* Reads what was kept and starts the thread. A database that is corrupt or of another kind is renamed to penstock.db.corrupt-TIME and

@@ -552,32 +552,55 @@ static void limit_file_size(rlim_t bytes)
 }
 
 /* A disk is full for as long as files may not grow. */
+
+static void fill_disk(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    limit_file_size(256 * 1024);
+}
+
+static void add_big_event(struct fixture *f, uint64_t sequence)
+{
+    enum { SIZE = 1 << 20 };
+    char *big = mem_alloc(SIZE);
+    struct event given = { .sequence = sequence, .type = "a.b", .subject = "s", .data = big, .wall = clock_wall() };
+
+    memset(big, ' ', SIZE - 1);
+    big[0] = '{';
+    big[SIZE - 2] = '}';
+    big[SIZE - 1] = '\0';
+    snprintf(given.id, sizeof given.id, "evt_big");
+    struct event *event = event_new(&given);
+    store_add_event(f->store, event, NULL, 0, on_added, f);
+    event_unref(event);
+    free(big);
+}
+
+static void wait_until_failing(struct fixture *f, struct store_status *status)
+{
+    *status = (struct store_status){ 0 };
+    for (unsigned i = 0; i < 100 * PATIENCE_S && !status->failing; i++) {
+        usleep(10000);
+        store_get_status(f->store, status);
+    }
+    assert_true(status->failing);
+}
+
 static void failed_writes_show_and_are_repeated(void **state)
 {
     struct fixture f;
-    struct store_status status = { 0 };
-    char *big = mem_alloc(1 << 20);
+    struct store_status status;
+    struct reading r;
 
     (void)state;
-    signal(SIGXFSZ, SIG_IGN);
-    memset(big, ' ', (1 << 20) - 1);
-    big[0] = '{';
-    big[(1 << 20) - 2] = '}';
-    big[(1 << 20) - 1] = '\0';
     fixture_open(&f, directory);
-    limit_file_size(256 * 1024);
-    struct event given = { .sequence = 1, .id = "evt_1", .type = "a.b", .subject = "s", .data = big, .wall = clock_wall() };
-    struct event *event = event_new(&given);
-    store_add_event(f.store, event, NULL, 0, on_added, &f);
+    fill_disk();
+    add_big_event(&f, 1);
     add_event(&f, 2, "a.b", "ops");
-    for (unsigned i = 0; i < 3000 && !status.failing; i++) {
-        usleep(10000);
-        store_get_status(f.store, &status);
-    }
-    assert_true(status.failing);
+    wait_until_failing(&f, &status);
     assert_int_equal(status.queued, 2);
+    assert_true(status.failing_since > 0);
     assert_true(strlen(status.error) > 0);
-    struct reading r;
     read_events(&f, &(struct event_query){ 0 }, &r); /* reads go on */
     assert_int_equal(r.n, 0);
     assert_int_equal(f.answered, 0);
@@ -588,9 +611,45 @@ static void failed_writes_show_and_are_repeated(void **state)
     store_get_status(f.store, &status);
     assert_false(status.failing);
     assert_int_equal(status.queued, 0);
-    event_unref(event);
-    free(big);
     fixture_close(&f);
+    fixture_open(&f, directory);
+    assert_undelivered(f.store, "ops:2 second:2");
+    fixture_close(&f);
+}
+
+static void alerts_do_not_wait_for_a_full_disk_for_ever(void **state)
+{
+    struct ev_loop *loop = ev_loop_new(0);
+    char error[STORE_ERROR_SIZE];
+    struct store_options options = { .directory = directory, .patience = 1 };
+    struct fixture f = { .loop = loop, .store = store_open(loop, &options, error) };
+    struct store_status status;
+
+    (void)state;
+    assert_non_null(f.store);
+    fill_disk();
+    add_big_event(&f, 1);
+    turn_until(f.loop, &f.answered, 1);
+    add_event(&f, 2, "a.b", "ops"); /* what comes now is told at once */
+    turn_until(f.loop, &f.answered, 2);
+    assert_int_equal(f.durable, 0);
+    assert_int_equal(f.answers[0], 1);
+    assert_int_equal(f.answers[1], 2);
+    store_get_status(f.store, &status);
+    assert_true(status.failing);
+    assert_int_equal(status.queued, 2);
+
+    limit_file_size(RLIM_INFINITY); /* and written once it can be, without being told again */
+    add_event(&f, 3, "a.b", NULL);
+    for (unsigned i = 0; i < 100 * PATIENCE_S && status.failing; i++) {
+        usleep(10000);
+        store_get_status(f.store, &status);
+    }
+    turn_until(f.loop, &f.answered, 3);
+    store_get_status(f.store, &status);
+    assert_int_equal(status.events, 3);
+    fixture_close(&f);
+    assert_int_equal(f.answered, 3);
     fixture_open(&f, directory);
     assert_undelivered(f.store, "ops:2 second:2");
     fixture_close(&f);
@@ -614,6 +673,7 @@ int main(void)
         IN_DIRECTORY(history_is_bounded_but_for_undelivered_alerts),
         IN_DIRECTORY(event_that_can_never_be_written_does_not_stop_the_others),
         IN_DIRECTORY(failed_writes_show_and_are_repeated),
+        IN_DIRECTORY(alerts_do_not_wait_for_a_full_disk_for_ever),
         cmocka_unit_test(queries_find_what_they_ask_for),
         cmocka_unit_test(events_read_back_are_the_same),
         cmocka_unit_test(cancelled_read_says_nothing),
