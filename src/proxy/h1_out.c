@@ -56,23 +56,23 @@ static void start_line(struct pen *pen, const struct h1_message *m)
     pen_text(pen, "\r\n");
 }
 
-/* Field lines that stand next to each other are one copy. A line ends where the next begins or the head ends, but the last lacks
- * nothing of its CRLF: so a run is copied from its first name to its last value and gets its own line end. */
+/* Exactly CRLF between two lines: no white space that was trimmed off, no bare LF that was let pass. */
+static bool stand_together(const struct http_field *f, const struct http_field *next)
+{
+    return f->value + f->value_len + 2 == next->name;
+}
+
+/* Field lines that stand next to each other are one copy. */
 static void forwarded_fields(struct pen *pen, const struct message_out *out)
 {
-    const struct http_head *head = out->head;
-    unsigned i = 0;
-    while (i < head->n_fields) {
-        if (head->fields[i].flags) {
-            i++;
+    const struct http_field *f = out->head->fields, *end = f + out->head->n_fields;
+    while (f < end) {
+        const struct http_field *first = f++;
+        if (first->flags)
             continue;
-        }
-        unsigned first = i;
-        while (i < head->n_fields && !head->fields[i].flags)
-            i++;
-        uint32_t from = head->fields[first].name;
-        const struct http_field *last = &head->fields[i - 1];
-        pen_bytes(pen, out->base + from, last->value + last->value_len - from);
+        while (f < end && !f->flags && stand_together(f - 1, f))
+            f++;
+        pen_bytes(pen, out->base + first->name, f[-1].value + f[-1].value_len - first->name);
         pen_text(pen, "\r\n");
     }
 }
