@@ -29,6 +29,7 @@ enum { LINGER_BYTES_MAX = 1024 * 1024, READS_PER_EVENT = 4 };
 struct client {
     struct stream stream;
     struct timer timer;
+    struct soon soon; /* reads on without waiting for the socket */
     struct list link; /* of the worker's clients, open or dead */
     struct worker *worker;
     struct worker_listener *listener;
@@ -120,6 +121,7 @@ static void client_close(struct client *c)
     struct worker *w = c->worker;
     stream_close(&c->stream, w->loop);
     timer_disarm(&w->timers, &c->timer);
+    soon_cancel(&c->soon);
     give_buffers(c);
     h1_out_clear(&c->out, &w->buffers);
     if (c->counted)
@@ -608,7 +610,7 @@ static void next_requests(struct client *c)
         if (!shift_to_next_request(c)) {
             wait_for_request(c);
             if (c->state == CLIENT_IDLE && stream_has_pending(&c->stream))
-                ev_feed_event(c->worker->loop, &c->stream.io, EV_READ);
+                worker_soon(c->worker, &c->soon);
             return;
         }
         set_state(c, CLIENT_IDLE);
@@ -657,7 +659,7 @@ static void client_event(struct client *c, int events)
     }
     next_requests(c);
     if (c->state != CLIENT_CLOSED && c->state != CLIENT_HANDSHAKE && stream_has_pending(&c->stream) && stream_watched(&c->stream) & EV_READ)
-        ev_feed_event(c->worker->loop, &c->stream.io, EV_READ);
+        worker_soon(c->worker, &c->soon);
     c->in_event = false;
 }
 
@@ -665,6 +667,11 @@ static void client_on_io(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
     client_event(CONTAINER_OF(io, struct client, stream.io), events);
+}
+
+static void client_on_soon(struct soon *soon)
+{
+    client_event(CONTAINER_OF(soon, struct client, soon), EV_READ);
 }
 
 static void client_on_timer(struct timer *timer)
@@ -788,7 +795,7 @@ static void op_want_body(void *client)
     stream_watch(&c->stream, c->worker->loop, stream_watched(&c->stream) | EV_READ);
     set_body_deadline(c);
     if (stream_has_pending(&c->stream) || (c->reading == BODY_UNTIL_CLOSE && c->in))
-        ev_feed_event(c->worker->loop, &c->stream.io, EV_READ);
+        worker_soon(c->worker, &c->soon);
 }
 
 static void op_end(void *client, enum reason reason)
@@ -853,6 +860,7 @@ void client_accept(struct worker_listener *l, int fd, const struct sockaddr_stor
     *c = (struct client){ .worker = w, .listener = l, .state = CLIENT_IDLE, .born = worker_now(w) };
     l->refs++;
     timer_init(&c->timer, client_on_timer);
+    soon_init(&c->soon, client_on_soon);
     stream_init(&c->stream, fd, ssl, client_on_io);
     list_push_back(&w->clients, &c->link);
     keep_peer(c, peer);

@@ -47,6 +47,24 @@ struct worker_listener {
     char *address;
 };
 
+/* Something to be done before the loop waits again, outside of whatever runs now. Unlike an event that is fed to a watcher it is not
+ * forgotten when the watcher changes. Part of its owner, who cancels it before going. */
+struct soon {
+    struct list link;
+    void (*run)(struct soon *);
+};
+
+static inline void soon_init(struct soon *soon, void (*run)(struct soon *))
+{
+    list_init(&soon->link);
+    soon->run = run;
+}
+
+static inline void soon_cancel(struct soon *soon)
+{
+    list_remove(&soon->link);
+}
+
 struct worker {
     struct ev_loop *loop;
     struct worker_options options;
@@ -61,7 +79,7 @@ struct worker {
     struct list clients, dead_clients, dead_upstreams;
     struct list busy_upstreams, exchanges;
     struct list queue;             /* exchanges that wait for an endpoint below its max_in_flight */
-    ev_prepare queue_soon;         /* never started, only fed: an endpoint has room again */
+    struct soon queue_soon;        /* an endpoint has room again */
     struct timer queue_timer;      /* looks again: other workers free endpoints too */
     struct timer accept_timer;     /* accepts again after descriptors were out */
     struct log_lines *lines;       /* NULL: no access log since the start */
@@ -69,6 +87,8 @@ struct worker {
     struct retry_budget budget;
     ev_check check;                /* the first callback of each turn of the loop */
     ev_prepare prepare;            /* the last */
+    struct list soon;
+    ev_idle not_yet;               /* runs while there is more to be done soon than one turn should do: the loop must not wait */
     local_handler *local;          /* the admin API; NULL: load balancers */
     void *local_arg;
     bool stopping;
@@ -85,6 +105,12 @@ static inline nsec_t worker_now(const struct worker *w)
 static inline struct endpoint_counts *worker_counts(struct worker *w, struct endpoint_live *live)
 {
     return &live->counts[w->options.index];
+}
+
+static inline void worker_soon(struct worker *w, struct soon *soon)
+{
+    if (list_empty(&soon->link))
+        list_push_back(&w->soon, &soon->link);
 }
 
 /* Tells the worker that one fewer exchange is under way on an endpoint: a queued one may go. */

@@ -195,11 +195,9 @@ static ssize_t write_attempt(struct h1_out *o, struct stream *s, const struct h1
     if (!n)
         return 0;
     ssize_t written = stream_write(s, iov, n);
-    if (written == STREAM_AGAIN) {
-        o->joined = s->ssl && a->payload.n;
-        written = 0;
-    }
-    return written < 0 ? -1 : settle(o, w, a, (size_t)written);
+    ssize_t taken = written < 0 && written != STREAM_AGAIN ? -1 : settle(o, w, a, written < 0 ? 0 : (size_t)written);
+    o->joined = s->ssl && o->pending && a->payload.n;
+    return taken;
 }
 
 /* Frames one piece of payload: a chunk of its own, or the rest of the one that was announced. */

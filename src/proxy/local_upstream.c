@@ -14,7 +14,7 @@ enum call_state {
 struct local_call {
     struct worker *worker;
     struct exchange *exchange;
-    ev_prepare soon;          /* never started, only fed: an event of our own */
+    struct soon soon;
     struct local_request request;
     struct text body;         /* the request's */
     struct text head, out;    /* the answer: its head, and the payload that was not taken yet, from out_taken on */
@@ -29,7 +29,7 @@ struct local_call {
 
 static void call_free(struct local_call *call)
 {
-    ev_prepare_stop(call->worker->loop, &call->soon);
+    soon_cancel(&call->soon);
     text_clear(&call->body);
     text_clear(&call->head);
     text_clear(&call->out);
@@ -38,7 +38,7 @@ static void call_free(struct local_call *call)
 
 static void feed(struct local_call *call)
 {
-    ev_feed_event(call->worker->loop, &call->soon, EV_CUSTOM);
+    worker_soon(call->worker, &call->soon);
 }
 
 /* --- the answer --- */
@@ -109,11 +109,9 @@ static void deliver(struct local_call *call)
     mark_taken(call, taken);
 }
 
-static void on_event(struct ev_loop *loop, ev_prepare *watcher, int events)
+static void on_soon(struct soon *soon)
 {
-    (void)loop;
-    (void)events;
-    struct local_call *call = CONTAINER_OF(watcher, struct local_call, soon);
+    struct local_call *call = CONTAINER_OF(soon, struct local_call, soon);
     struct worker *w = call->worker;
     if (call->state == CALL_RECEIVED) {
         call->state = CALL_HANDLING;
@@ -123,7 +121,7 @@ static void on_event(struct ev_loop *loop, ev_prepare *watcher, int events)
             text_add(&text, "{\"type\":\"about:blank\",\"title\":\"Content Too Large\",\"status\":413}\n");
             local_answer(call, 413, "application/problem+json", NULL, &text);
         } else {
-            w->local(w->local_arg, call); /* it may answer before it returns, which only feeds this event again */
+            w->local(w->local_arg, call); /* it may answer before it returns, which only asks for this to run again */
         }
         return;
     }
@@ -257,7 +255,7 @@ void *local_upstream_new(struct exchange *ex)
         return NULL;
     call->worker = ex->worker;
     call->exchange = ex;
-    ev_prepare_init(&call->soon, on_event);
+    soon_init(&call->soon, on_soon);
     struct local_request *r = &call->request;
     r->method = (enum http_method)ex->head->method;
     read_target(r, ex);

@@ -46,6 +46,7 @@ struct upstream_pool {
 struct upstream {
     struct stream stream;
     struct timer timer;
+    struct soon soon;         /* reads on, or gives on what was read, without waiting for the socket */
     struct list link;         /* on the pool's idle list, or the worker's list of busy or dead ones */
     struct upstream_pool *pool;
     struct exchange *exchange;
@@ -85,6 +86,7 @@ struct dialling {
 
 static void upstream_on_io(struct ev_loop *loop, ev_io *io, int events);
 static void upstream_on_timer(struct timer *timer);
+static void upstream_on_soon(struct soon *soon);
 
 size_t upstream_size(void)
 {
@@ -211,6 +213,7 @@ static void upstream_close(struct upstream *u)
     SSL_free(u->ssl);
     u->ssl = NULL;
     timer_disarm(&w->timers, &u->timer);
+    soon_cancel(&u->soon);
     give_memory(u);
     h1_out_clear(&u->out, &w->buffers);
     list_push_back(&w->dead_upstreams, &u->link);
@@ -247,6 +250,7 @@ static void settle(struct upstream *u)
     if (pool->n_idle >= IDLE_MAX)
         upstream_close(upstream_of_link(pool->idle.prev));
     list_remove(&u->link);
+    soon_cancel(&u->soon);
     set_state(u, UPSTREAM_IDLE);
     give_memory(u);
     list_push_front(&pool->idle, &u->link);
@@ -533,7 +537,7 @@ static void readable(struct upstream *u)
         if ((u->state != UPSTREAM_WAITING && u->state != UPSTREAM_BODY) || u->ended || !read_once(u))
             return;
     if (u->state == UPSTREAM_BODY && stream_has_pending(&u->stream))
-        ev_feed_event(worker_of(u)->loop, &u->stream.io, EV_READ);
+        worker_soon(worker_of(u), &u->soon);
 }
 
 /* --- connecting --- */
@@ -666,6 +670,7 @@ static struct upstream *make(struct upstream_pool *pool, struct exchange *ex)
     u->requests_max = (uint32_t)jittered(w, REQUESTS_MAX);
     u->expires = u->born + jittered(w, AGE_MAX);
     timer_init(&u->timer, upstream_on_timer);
+    soon_init(&u->soon, upstream_on_soon);
     list_push_back(&w->busy_upstreams, &u->link);
     struct endpoint_counts *counts = counts_of(u);
     atomic_store_explicit(&counts->connections, atomic_load_explicit(&counts->connections, memory_order_relaxed) + 1, memory_order_relaxed);
@@ -780,7 +785,7 @@ static ssize_t swallow(struct upstream *u, size_t given)
         u->write_broken = true;
         h1_out_clear(&u->out, &worker_of(u)->buffers);
         set_deadline(u, BROKEN_WRITE_TIME);
-        ev_feed_event(worker_of(u)->loop, &u->stream.io, EV_READ);
+        worker_soon(worker_of(u), &u->soon);
     }
     return (ssize_t)given;
 }
@@ -833,7 +838,7 @@ static ssize_t op_send_body(void *upstream, struct slice body, bool end)
 static void op_want_body(void *upstream)
 {
     struct upstream *u = upstream;
-    ev_feed_event(worker_of(u)->loop, &u->stream.io, EV_READ);
+    worker_soon(worker_of(u), &u->soon);
 }
 
 static void op_abort(void *upstream)
@@ -891,6 +896,13 @@ static void upstream_on_io(struct ev_loop *loop, ev_io *io, int events)
     case UPSTREAM_IDLE: readable(u); return;
     case UPSTREAM_CLOSED: return;
     }
+}
+
+static void upstream_on_soon(struct soon *soon)
+{
+    struct upstream *u = CONTAINER_OF(soon, struct upstream, soon);
+    if (u->state == UPSTREAM_WAITING || u->state == UPSTREAM_BODY)
+        readable(u);
 }
 
 static void upstream_on_timer(struct timer *timer)

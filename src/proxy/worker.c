@@ -14,6 +14,7 @@
 
 enum {
     ACCEPTS_PER_EVENT = 32,
+    SOON_PER_TURN = 1024,
     BUFFERS_KEPT = 256,
     OBJECTS_KEPT = 4096,
     HEADS_KEPT = 256,
@@ -298,8 +299,8 @@ void worker_post_probe(struct worker *w, struct probe *probe)
 
 void worker_wake_queue(struct worker *w)
 {
-    if (!list_empty(&w->queue) && !ev_is_active(&w->queue_soon) && !ev_is_pending(&w->queue_soon))
-        ev_feed_event(w->loop, &w->queue_soon, EV_CUSTOM);
+    if (!list_empty(&w->queue))
+        worker_soon(w, &w->queue_soon);
 }
 
 /* Everybody in turn, oldest first: who finds no room goes back to the end of the line in the same order. */
@@ -313,11 +314,9 @@ static void serve_queue(struct worker *w)
         exchange_unqueue(CONTAINER_OF(node, struct exchange, queue));
 }
 
-static void on_queue_soon(struct ev_loop *loop, ev_prepare *watcher, int events)
+static void on_queue_soon(struct soon *soon)
 {
-    (void)loop;
-    (void)events;
-    serve_queue(CONTAINER_OF(watcher, struct worker, queue_soon));
+    serve_queue(CONTAINER_OF(soon, struct worker, queue_soon));
 }
 
 static void on_queue_timer(struct timer *timer)
@@ -346,11 +345,32 @@ static void bury_the_dead(struct worker *w)
         upstream_free(upstream_of_link(node));
 }
 
+static void on_not_yet(struct ev_loop *loop, ev_idle *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+}
+
+/* What is done may lead to more of it: so much in one turn, then the sockets have theirs. */
+static void do_what_is_due(struct worker *w)
+{
+    for (int i = 0; i < SOON_PER_TURN && !list_empty(&w->soon); i++) {
+        struct soon *soon = CONTAINER_OF(list_pop_front(&w->soon), struct soon, link);
+        soon->run(soon);
+    }
+    if (list_empty(&w->soon))
+        ev_idle_stop(w->loop, &w->not_yet);
+    else
+        ev_idle_start(w->loop, &w->not_yet);
+}
+
 static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     (void)loop;
     (void)events;
     struct worker *w = CONTAINER_OF(prepare, struct worker, prepare);
+    do_what_is_due(w);
     bury_the_dead(w);
     if (w->lines)
         log_lines_flush(w->lines);
@@ -360,7 +380,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 
 static void init_lists(struct worker *w)
 {
-    struct list *const all[] = { &w->listeners, &w->clients, &w->dead_clients, &w->dead_upstreams, &w->busy_upstreams, &w->exchanges, &w->queue };
+    struct list *const all[] = { &w->listeners, &w->clients, &w->dead_clients, &w->dead_upstreams, &w->busy_upstreams, &w->exchanges, &w->queue, &w->soon };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         list_init(all[i]);
 }
@@ -373,7 +393,8 @@ static void init_watchers(struct worker *w)
     ev_prepare_init(&w->prepare, on_prepare);
     ev_set_priority(&w->prepare, EV_MINPRI);
     ev_prepare_start(w->loop, &w->prepare);
-    ev_prepare_init(&w->queue_soon, on_queue_soon);
+    soon_init(&w->queue_soon, on_queue_soon);
+    ev_idle_init(&w->not_yet, on_not_yet);
     timer_init(&w->queue_timer, on_queue_timer);
     timer_init(&w->accept_timer, on_accept_timer);
     timer_init(&w->stop_timer, on_stop_timer);
@@ -420,6 +441,7 @@ void worker_free(struct worker *w)
     bury_the_dead(w);
     ev_check_stop(w->loop, &w->check);
     ev_prepare_stop(w->loop, &w->prepare);
+    ev_idle_stop(w->loop, &w->not_yet);
     timer_disarm(&w->timers, &w->queue_timer);
     timer_disarm(&w->timers, &w->accept_timer);
     timer_disarm(&w->timers, &w->stop_timer);
