@@ -434,6 +434,8 @@ static void send_request(struct exchange *ex)
     bool last;
     forward_request(ex, &out, &notes);
     ex->times.connected = worker_now(ex->worker);
+    if (ex->worker->log && ex->endpoint)
+        upstream_describe(ex->upstream, ex->upstream_address, sizeof ex->upstream_address, &ex->upstream_reused);
     set_state(ex, EXCHANGE_SENT);
     struct slice piece = next_piece(ex, &last);
     ssize_t taken = ex->upstream_ops->send_head(ex->upstream, &out, piece, last);

@@ -395,7 +395,8 @@ static void give_body(struct upstream *u)
     struct slice body = { u->in->data + u->in->start, buffer_length(u->in) };
     if (!body.n && !u->ended)
         return;
-    after_giving(u, exchange_response_body(u->exchange, body, u->ended, &taken), taken);
+    enum exchange_hold hold = exchange_response_body(u->exchange, body, u->ended, &taken);
+    after_giving(u, hold, taken);
 }
 
 static void give_head(struct upstream *u, const char *base, const struct http_message *message)
@@ -409,7 +410,8 @@ static void give_head(struct upstream *u, const char *base, const struct http_me
     }
     u->head_given = true;
     struct slice body = { u->in->data + u->in->start, buffer_length(u->in) };
-    after_giving(u, exchange_response(u->exchange, u->head, base, message, body, u->ended, &taken), taken);
+    enum exchange_hold hold = exchange_response(u->exchange, u->head, base, message, body, u->ended, &taken);
+    after_giving(u, hold, taken);
 }
 
 /* True if another head may follow in the buffer. */
