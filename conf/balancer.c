@@ -45,10 +45,10 @@ static void read_hostnames(struct loader *l, const struct conf_key *k, const str
     const char **names = arena_array(&l->config->arena, count_elements(g), sizeof *names);
     for (size_t i = 0; i < count_elements(g); i++) {
         struct element e = element_at(g, i);
-        names[n] = hostname_of(l, e.text);
+        names[n] = e.text ? hostname_of(l, e.text) : NULL;
         if (names[n])
             n++;
-        else
+        else if (e.text)
             refuse_hostname(l, e.text, e.at);
     }
     lb->hostnames = (struct texts){ names, n };
@@ -91,7 +91,7 @@ static void read_default_pools(struct loader *l, const struct conf_key *k, const
     lb->pool_weights = weights;
     for (size_t i = 0; i < count_elements(g); i++) {
         struct element e = element_at(g, i);
-        struct pool *pool = require_pool(l, e.text, e.at);
+        struct pool *pool = e.text ? require_pool(l, e.text, e.at) : NULL;
         if (pool && index_of_pool(lb, pool) < lb->n_default_pools)
             conf_error(l, e.at, "`%s` names \"%s\" twice", k->name, e.text);
         else if (pool) {
@@ -208,7 +208,7 @@ static void read_failover_on(struct loader *l, const struct conf_key *k, const s
     memset(f->on_status, 0, sizeof f->on_status);
     for (size_t i = 0; i < count_elements(g); i++) {
         struct element e = element_at(g, i);
-        if (!add_condition(k, e.text, f))
+        if (e.text && !add_condition(k, e.text, f))
             refuse_condition(l, k, &e);
     }
 }
@@ -220,9 +220,10 @@ const struct conf_type type_failover_on = { "a list of conditions and statuses [
 
 static void settle_when_all_down(struct loader *l, const struct members *m, struct load_balancer *lb)
 {
-    if (!has_member(m, "when_all_down"))
+    const char *given = member_text(m, "when_all_down");
+    if (!given)
         lb->when_all_down = lb->fallback_pool ? WHEN_ALL_DOWN_FALLBACK_POOL : WHEN_ALL_DOWN_LEAST_BAD;
-    else if (lb->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && !has_member(m, "fallback_pool"))
+    else if (strcmp(given, "fallback_pool") == 0 && !has_member(m, "fallback_pool"))
         conf_error(l, member_place(m, "when_all_down"), "`when_all_down = \"fallback_pool\"` needs a `fallback_pool`");
     else if (lb->when_all_down != WHEN_ALL_DOWN_FALLBACK_POOL && has_member(m, "fallback_pool"))
         conf_warning(l, member_place(m, "fallback_pool"), "`fallback_pool` is never used with this `when_all_down`");

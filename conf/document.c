@@ -255,10 +255,12 @@ static void include_pattern(struct documents *all, const char *pattern, const st
 static void include_all(struct documents *all, const struct document *d)
 {
     config_setting_t *list = config_lookup(&d->parsed, "include");
-    int n = list && config_setting_is_aggregate(list) ? config_setting_length(list) : 0;
+    bool many = list && (config_setting_is_array(list) || config_setting_is_list(list));
+    int n = !list ? 0 : many ? config_setting_length(list) : 1;
     for (int i = 0; i < n; i++) {
-        const char *pattern = config_setting_get_string_elem(list, i);
-        struct source at = document_place(config_setting_get_elem(list, (unsigned)i));
+        config_setting_t *s = many ? config_setting_get_elem(list, (unsigned)i) : list;
+        const char *pattern = config_setting_get_string(s);
+        struct source at = document_place(s);
         if (pattern && *pattern)
             include_pattern(all, pattern, &at);
     }

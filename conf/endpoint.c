@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { HTTP_PORT = 80, HTTPS_PORT = 443 };
+enum { HTTP_PORT = 80, HTTPS_PORT = 443, UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
 #define TUNNEL_DOMAIN ".cfargotunnel.com"
 
 /* An address taken apart. */
@@ -64,8 +64,8 @@ static const char *parse_address(struct arena *arena, const char *address, struc
     *t = (struct target){ 0 };
     if (strncmp(address, "unix:", 5) == 0) {
         t->is_unix = true;
-        if (strlen(address + 5) >= sizeof t->host || !address[5])
-            return "the path of a unix socket has at most 107 characters";
+        if (!address[5] || strlen(address + 5) > UNIX_PATH_MAX)
+            return "a unix socket needs a path of at most 107 characters";
         strcpy(t->host, address + 5);
         return NULL;
     }
@@ -94,6 +94,8 @@ static void reach_target(struct loader *l, struct endpoint *e, const struct targ
     e->tls = t->tls;
     if (t->is_unix) {
         e->unix_path = path_beside(arena, e->at.file, t->host);
+        if (strlen(e->unix_path) > UNIX_PATH_MAX)
+            conf_error(l, e->at, "%s is too long for a unix socket: 107 characters at most", e->unix_path);
         return;
     }
     e->dial_host = is_numeric(t->host) ? arena_copy_text(arena, t->host) : host_name_of(arena, t->host);

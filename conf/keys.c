@@ -1,17 +1,13 @@
 #include "conf/conf.h"
-#include "conf/schema.h"
+#include "conf/types.h"
 
 #include "steering/registry.h"
-
-#include <string.h>
-
-static const char *const no = "";
 
 static const char *default_of(const struct conf_key *k)
 {
     if (k->required)
         return "required";
-    return k->default_text ? k->default_text : k->fallback ? k->fallback : no;
+    return k->default_text ? k->default_text : k->fallback ? k->fallback : "";
 }
 
 static void print_range(const struct conf_key *k, struct text *out)
@@ -54,14 +50,13 @@ static void print_option(FILE *out, const char *path, const struct steering_opti
     fprintf(out, "\tPolicy %s: %s\n", row->policy, row->help);
 }
 
-/* Policies and their options are the same at both levels, and listed at the first. */
-static void print_policies(FILE *out, const char *path, bool options)
+static void print_policies(FILE *out, const char *path)
 {
     fprintf(out, "%s.policy\tpolicy\trequired\t", path);
     for (size_t i = 0; steering_policies[i]; i++)
         fprintf(out, "%s%s", i ? ", " : "", steering_policies[i]->name);
     fprintf(out, "\tWho gets the next request.\n");
-    for (size_t i = 0; options && i < steering_option_row_count; i++)
+    for (size_t i = 0; i < steering_option_row_count; i++)
         print_option(out, path, &steering_option_rows[i]);
 }
 
@@ -75,8 +70,8 @@ static void print_group(FILE *out, const char *prefix, const struct conf_group *
             text_addf(&path, "%s.", k->type->is_list ? "[]" : "");
             print_group(out, path.p, k->members);
         }
-        if (strcmp(k->type->short_name, "policy") == 0)
-            print_policies(out, path.p, true);
+        if (k->type == &type_steering)
+            print_policies(out, path.p);
         text_clear(&path);
     }
 }

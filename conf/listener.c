@@ -1,5 +1,6 @@
 #include "conf/files.h"
 #include "conf/parts.h"
+#include "base/slice.h"
 #include "conf/types.h"
 #include "net/address.h"
 #include "net/tls.h"
@@ -130,7 +131,7 @@ static void read_networks(struct loader *l, const struct conf_key *k, const stru
     struct cidr *items = arena_array(&l->config->arena, n, sizeof *items);
     for (size_t i = 0; i < n; i++) {
         struct element e = element_at(g, i);
-        if (!cidr_parse(e.text, &items[i]))
+        if (e.text && !cidr_parse(e.text, &items[i]))
             conf_error(l, e.at, "`%s`: \"%s\" is no network such as \"10.0.0.0/8\" or \"2001:db8::/32\"", k->name, e.text);
     }
     *(struct cidr_set *)(void *)((char *)object + k->offset) = (struct cidr_set){ items, n };
@@ -146,6 +147,18 @@ static bool is_server(const char *text)
     return address_parse(text, port, &a) ? *text != '\0' : address_split(text, host, sizeof host, &port) && *host && address_parse(host, port, &a);
 }
 
+static bool are_servers(const char *text)
+{
+    struct slice rest = slice_of(text), element;
+    char one[300];
+    bool good = true;
+    while (slice_next_element(&rest, &element)) {
+        snprintf(one, sizeof one, "%.*s", SLICE_ARG(element));
+        good = good && is_server(one);
+    }
+    return good;
+}
+
 static void read_servers(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
     struct text all = { 0 };
@@ -153,9 +166,10 @@ static void read_servers(struct loader *l, const struct conf_key *k, const struc
         return;
     for (size_t i = 0; i < count_elements(g); i++) {
         struct element e = element_at(g, i);
-        if (!is_server(e.text))
+        if (e.text && !are_servers(e.text))
             conf_error(l, e.at, "`%s`: \"%s\" is no address such as \"127.0.0.1:53\" or \"[::1]:53\"", k->name, e.text);
-        text_addf(&all, "%s%s", i ? "," : "", e.text);
+        if (e.text)
+            text_addf(&all, "%s%s", all.n ? "," : "", e.text);
     }
     if (all.n)
         *(const char **)(void *)((char *)object + k->offset) = arena_copy_text(&l->config->arena, all.p);

@@ -90,21 +90,29 @@ const char *member_text(const struct members *m, const char *name)
     return g->n ? config_setting_get_string(g->settings[0]) : NULL;
 }
 
+static size_t length_of(const config_setting_t *s)
+{
+    return config_setting_type(s) == CONFIG_TYPE_STRING ? 1 : (size_t)config_setting_length(s);
+}
+
 size_t count_elements(const struct given *g)
 {
     size_t n = 0;
     for (size_t i = 0; i < g->n; i++)
-        n += (size_t)config_setting_length(g->settings[i]);
+        n += length_of(g->settings[i]);
     return n;
 }
 
 struct element element_at(const struct given *g, size_t i)
 {
     size_t which = 0;
-    while (i >= (size_t)config_setting_length(g->settings[which]))
-        i -= (size_t)config_setting_length(g->settings[which++]);
-    const config_setting_t *s = config_setting_get_elem((config_setting_t *)g->settings[which], (unsigned)i);
-    return (struct element){ s, config_setting_get_string(s), document_place(s) };
+    while (i >= length_of(g->settings[which]))
+        i -= length_of(g->settings[which++]);
+    const config_setting_t *s = g->settings[which];
+    if (config_setting_type(s) != CONFIG_TYPE_STRING)
+        s = config_setting_get_elem((config_setting_t *)s, (unsigned)i);
+    const char *text = config_setting_get_string(s);
+    return (struct element){ s, text && *text ? text : NULL, document_place(s) };
 }
 
 /* --- groups --- */

@@ -51,11 +51,11 @@ const char *member_text(const struct members *, const char *name);
 void read_group(struct loader *, const struct conf_group *, const config_setting_t *const *settings, size_t n, void *object);
 void preset_group(struct loader *, const struct conf_group *, void *object);
 
-/* Elements of all settings of a list or array, one after the other. */
+/* Elements of all settings of a list or array, one after the other; a string alone is a list of one. */
 size_t count_elements(const struct given *);
 struct element {
     const config_setting_t *setting;
-    const char *text; /* NULL: not a string */
+    const char *text; /* NULL: not a string, or an empty one */
     struct source at;
 };
 struct element element_at(const struct given *, size_t i);

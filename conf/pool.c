@@ -32,8 +32,8 @@ static void read_monitors(struct loader *l, const struct conf_key *k, const stru
     struct monitor **all = arena_array(&l->config->arena, count_elements(g), sizeof *all);
     for (size_t i = 0; i < count_elements(g); i++) {
         struct element e = element_at(g, i);
-        struct monitor *monitor = find_monitor(l, e.text);
-        if (!monitor)
+        struct monitor *monitor = e.text ? find_monitor(l, e.text) : NULL;
+        if (e.text && !monitor)
             refuse_unknown_monitor(l, e.text, e.at);
         for (size_t j = 0; monitor && j < n; j++)
             if (all[j] == monitor)

@@ -207,7 +207,7 @@ static const struct conf_key pool_keys[] = {
     { "minimum_endpoints", COUNT(struct pool, minimum_endpoints), .fallback = "1", .most = "4096", .help = "Healthy endpoints below which the pool isn't used." },
     { "enabled", FLAG(struct pool, enabled), .fallback = "true", .help = "Take part at all." },
     { "endpoint_steering", OWN(type_steering, FIELD(struct pool, steering, struct steering_conf)), .fallback = "least_outstanding_requests",
-      .help = "Between the pool's endpoints; keys as in `load_balancers[].steering`." },
+      .help = "Between the pool's endpoints." },
     { "passive", GROUP(passive_group, FIELD(struct pool, passive, struct passive)), .help = "What traffic itself tells about an endpoint's health." },
     { "slow_start", DURATION(struct pool, slow_start), .fallback = "30s", .most = "1h", .help = "In which a recovered endpoint's share grows from 10 %. \"0s\": off." },
     { "panic", NUMBER(struct pool, panic), .fallback = "0.3", .least = "0", .most = "1", .help = "Share of the pool that `passive` never takes out; at least one endpoint." },

@@ -336,7 +336,7 @@ static bool in_count_range(struct loader *l, const struct conf_key *k, const str
 {
     size_t n = count_elements(g);
     if (k->least && n < strtoul(k->least, NULL, 10))
-        conf_error(l, given_place(g), "`%s` needs at least %s", k->name, k->least);
+        conf_error(l, given_place(g), "`%s` is empty; it needs at least %s", k->name, k->least);
     else if (k->most && n > strtoul(k->most, NULL, 10))
         conf_error(l, given_place(g), "`%s` has %zu elements; %s is the most", k->name, n, k->most);
     else
@@ -346,21 +346,21 @@ static bool in_count_range(struct loader *l, const struct conf_key *k, const str
 
 bool require_list(struct loader *l, const struct conf_key *k, const struct given *g)
 {
-    bool good = true;
-    for (size_t i = 0; i < g->n; i++)
-        if (!config_setting_is_array(g->settings[i]) && !config_setting_is_list(g->settings[i])) {
+    for (size_t i = 0; i < g->n; i++) {
+        int type = config_setting_type(g->settings[i]);
+        if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_STRING) {
             refuse_kind(l, k, g->settings[i]);
             return false;
         }
+    }
     for (size_t i = 0; i < count_elements(g); i++) {
         struct element e = element_at(g, i);
-        if (!e.text)
-            conf_error(l, e.at, "`%s` must be %s, but has %s", k->name, k->type->name, setting_kind(e.setting));
-        else if (!*e.text)
+        if (!e.text && config_setting_type(e.setting) == CONFIG_TYPE_STRING)
             conf_error(l, e.at, "`%s` has an empty string", k->name);
-        good = good && e.text && *e.text;
+        else if (!e.text)
+            conf_error(l, e.at, "`%s` must be %s, but has %s", k->name, k->type->name, setting_kind(e.setting));
     }
-    return in_count_range(l, k, g) && good;
+    return in_count_range(l, k, g);
 }
 
 static void read_texts(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
@@ -370,7 +370,7 @@ static void read_texts(struct loader *l, const struct conf_key *k, const struct 
     size_t n = count_elements(g);
     const char **items = arena_array(&l->config->arena, n, sizeof *items);
     for (size_t i = 0; i < n; i++)
-        items[i] = arena_copy_text(&l->config->arena, element_at(g, i).text);
+        items[i] = element_at(g, i).text ? arena_copy_text(&l->config->arena, element_at(g, i).text) : "";
     store_array(k, object, items, n);
 }
 
