@@ -228,7 +228,7 @@ static const struct conf_choice conditions[] = { { "connect_error", FAILOVER_CON
 static const struct conf_key failover_keys[] = {
     { "retries", COUNT(struct failover, retries), .fallback = "2", .most = "10", .help = "Other endpoints that are tried for one request." },
     { "buffer", SIZE(struct failover, buffer), .fallback = "64k", .most = "1m", .help = "Of a request's body, kept for sending again." },
-    { "on", OWN(type_failover_on, 0), .choices = conditions, .fallback = "connect_error, reset, tunnel_inactive, 502, 503, 504, 520-527, 530",
+    { "on", OWN(type_failover_on, 0), .choices = conditions, .fallback = "connect_error, reset, timeout, tunnel_inactive, 502, 503, 504, 520-527, 530",
       .help = "What makes a request go elsewhere, as far as its method and body allow; statuses 400-599." },
     { "retry_post_undelivered", FLAG(struct failover, retry_post_undelivered), .fallback = "false",
       .help = "POST and PATCH too after 521, 523, 525, 526, 530, with which the edge says it delivered nothing." },
