@@ -121,10 +121,10 @@ def test_listening_socket_from_the_service_manager(make_daemon, origin):
         daemon.address = address
         early = daemon.connect().send(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
         daemon.state_dir.mkdir()
-        # The descriptor has to be number 3, and LISTEN_PID the daemon's own: the shell has both by the time of its exec.
+        # The descriptor has to be number 3, and LISTEN_PID the daemon's own: the shell (bash: dash knows no descriptor above 9) has both then.
         script = f'exec 3<&{listening.fileno()}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
         with open(daemon.log_path, "ab") as log:
-            daemon.process = subprocess.Popen(["/bin/sh", "-c", script, "sh", PENSTOCK, "serve", "-c", daemon.config_path, "--state-dir",
+            daemon.process = subprocess.Popen(["/bin/bash", "-c", script, "bash", PENSTOCK, "serve", "-c", daemon.config_path, "--state-dir",
                                                daemon.state_dir], pass_fds=[listening.fileno()], stdout=log, stderr=log)
         assert early.read_response().status == 200
         wait_until(daemon.is_ready)
