@@ -124,12 +124,13 @@ static void hasten_stop(struct daemon *d)
     end_by(d, stop_at_once_s);
 }
 
-/* The workers have ended; the admin API was there to the last. */
-static void on_workers_ended(void *arg)
+static void on_worker_ended(void *arg, unsigned worker, unsigned running)
 {
     struct daemon *d = arg;
-    if (d->phase != PHASE_DRAINING)
+    sockets_let_go(d->control.sockets, worker);
+    if (running || d->phase != PHASE_DRAINING)
         return;
+    /* The admin API is there to the last. */
     d->phase = PHASE_CLOSING;
     admin_stop(&d->control);
     worker_post_stop(d->control.admin, admin_grace, admin_grace); /* breaks our loop */
@@ -186,6 +187,10 @@ static void unwatch_signals(struct daemon *d)
     ev_signal_stop(d->control.loop, &d->terminate);
     ev_signal_stop(d->control.loop, &d->interrupt);
     ev_signal_stop(d->control.loop, &d->reopen);
+    signal(SIGTERM, SIG_IGN); /* what is left takes a moment, and ends by itself */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
 }
 
 /* --- becoming ready --- */
@@ -322,7 +327,7 @@ static bool start_workers(struct daemon *d, const struct config *config)
         .worker = { .epoch = &control->epoch, .access_log = control->access_log, .client_counts = d->client_counts, .control = &control->mailbox,
                     .notice = health_take_notice, .adopted = on_adopted, .arg = control },
         .control = &control->mailbox,
-        .ended = on_workers_ended,
+        .ended = on_worker_ended,
         .arg = d,
     };
     control->threads = threads_start(&options, error);

@@ -287,15 +287,27 @@ void sockets_posted(struct sockets *s)
     s->posts++;
 }
 
-void sockets_adopted(struct sockets *s, unsigned worker)
+static void close_what_all_let_go(struct sockets *s)
 {
-    s->adopted[worker]++;
     uint64_t least = adopted_by_all(s);
     LIST_FOR_EACH(node, &s->given_up) {
         struct binding *b = CONTAINER_OF(node, struct binding, link);
         if (least >= b->given_up_at)
             binding_close(b);
     }
+}
+
+void sockets_adopted(struct sockets *s, unsigned worker)
+{
+    if (s->adopted[worker] != UINT64_MAX)
+        s->adopted[worker]++;
+    close_what_all_let_go(s);
+}
+
+void sockets_let_go(struct sockets *s, unsigned worker)
+{
+    s->adopted[worker] = UINT64_MAX;
+    close_what_all_let_go(s);
 }
 
 bool sockets_are_settled(const struct sockets *s)

@@ -28,6 +28,8 @@ size_t sockets_of_admin(const struct sockets *, const struct config *, int fds[s
 /* Each time something was posted to all workers, and each time one of them has adopted what was posted. */
 void sockets_posted(struct sockets *);
 void sockets_adopted(struct sockets *, unsigned worker);
+/* That worker has ended: it watches nothing, and will adopt nothing. */
+void sockets_let_go(struct sockets *, unsigned worker);
 /* Has every worker adopted the last that was posted? */
 bool sockets_are_settled(const struct sockets *);
 

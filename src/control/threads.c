@@ -21,16 +21,17 @@ struct threads {
     struct thread *items;
     unsigned n, running;
     struct mailbox *control;
-    void (*ended)(void *arg);
+    void (*ended)(void *arg, unsigned index, unsigned running);
     void *arg;
 };
 
 static void on_ended(struct message *message, void *control)
 {
     (void)control;
-    struct threads *all = CONTAINER_OF(message, struct thread, ended)->all;
-    if (--all->running == 0)
-        all->ended(all->arg);
+    struct thread *t = CONTAINER_OF(message, struct thread, ended);
+    struct threads *all = t->all;
+    all->running--;
+    all->ended(all->arg, (unsigned)(t - all->items), all->running);
 }
 
 static void *run(void *arg)

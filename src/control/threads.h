@@ -11,7 +11,7 @@ struct threads_options {
     unsigned n;
     struct worker_options worker;   /* but for the index */
     struct mailbox *control;
-    void (*ended)(void *arg);       /* on the control thread: the last of them has ended */
+    void (*ended)(void *arg, unsigned index, unsigned running); /* on the control thread: one has ended, so many still run */
     void *arg;
 };
 /* Signals are blocked in them. NULL with errno's words in `error` (>= 128 bytes). */

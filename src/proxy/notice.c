@@ -1,8 +1,10 @@
 #include "proxy/notice.h"
 
+/* A message may outlive the worker that posted it: it has what it needs of the options. */
 struct notice {
     struct message message;
-    const struct worker_options *options; /* the worker outlives its messages: control frees it after its own mailbox */
+    void (*tell)(void *arg, const struct endpoint_live *, enum reason, bool ejected);
+    void *arg;
     struct endpoint_live *live;           /* one reference */
     enum reason reason;
     bool ejected;
@@ -10,7 +12,9 @@ struct notice {
 
 struct adopted {
     struct message message;
-    const struct worker_options *options;
+    void (*tell)(void *arg, unsigned index, uint64_t generation);
+    void *arg;
+    unsigned index;
     uint64_t generation;
 };
 
@@ -18,7 +22,7 @@ static void handle_notice(struct message *m, void *owner)
 {
     (void)owner;
     struct notice *n = CONTAINER_OF(m, struct notice, message);
-    n->options->notice(n->options->arg, n->live, n->reason, n->ejected);
+    n->tell(n->arg, n->live, n->reason, n->ejected);
     endpoint_live_unref(n->live);
     free(n);
 }
@@ -28,7 +32,8 @@ void notice_post(struct worker *w, struct endpoint_live *live, enum reason reaso
     struct notice *n = w->options.control && w->options.notice ? malloc(sizeof *n) : NULL;
     if (!n)
         return; /* without memory only the news is late: the sweep and the monitors find out as well */
-    *n = (struct notice){ .message.handle = handle_notice, .options = &w->options, .live = endpoint_live_ref(live), .reason = reason, .ejected = ejected };
+    *n = (struct notice){ .message.handle = handle_notice, .tell = w->options.notice, .arg = w->options.arg, .live = endpoint_live_ref(live),
+                          .reason = reason, .ejected = ejected };
     list_init(&n->message.link);
     mailbox_post(w->options.control, &n->message);
 }
@@ -37,7 +42,7 @@ static void handle_adopted(struct message *m, void *owner)
 {
     (void)owner;
     struct adopted *a = CONTAINER_OF(m, struct adopted, message);
-    a->options->adopted(a->options->arg, a->options->index, a->generation);
+    a->tell(a->arg, a->index, a->generation);
     free(a);
 }
 
@@ -46,7 +51,8 @@ void notice_post_adopted(struct worker *w, uint64_t generation)
     struct adopted *a = w->options.control && w->options.adopted ? malloc(sizeof *a) : NULL;
     if (!a)
         return;
-    *a = (struct adopted){ .message.handle = handle_adopted, .options = &w->options, .generation = generation };
+    *a = (struct adopted){ .message.handle = handle_adopted, .tell = w->options.adopted, .arg = w->options.arg, .index = w->options.index,
+                           .generation = generation };
     list_init(&a->message.link);
     mailbox_post(w->options.control, &a->message);
 }

@@ -57,7 +57,7 @@ def test_wait_gives_up_in_the_end(serve, pair):
 
 
 def test_drain_survives_a_reload_and_enable_lifts_it(serve, pair):
-    daemon = serve(*pair, pool={"endpoint_steering": {"policy": "off"}})
+    daemon = serve(*pair, pool={"endpoint_steering": {"policy": "off", "failback_delay": "0s"}})
     assert daemon.cli("endpoint", "drain", "pool/one").returncode == 0
     assert daemon.reload().returncode == 0
     assert daemon.get().body == b"two\n"
