@@ -3,7 +3,6 @@
 #include "conf/types.h"
 #include "conf/words.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,12 +26,12 @@ static const char *hostname_of(struct loader *l, const char *text)
 
 static void refuse_hostname(struct loader *l, const char *text, struct source at)
 {
-    const char *cure = strstr(text, "://")    ? ": without http:// or https://"
-                       : strchr(text, ':')    ? ": without a port"
-                       : strchr(text, '/')    ? ": without a path"
+    const char *cure = strstr(text, "://")     ? ": without http:// or https://"
+                       : strchr(text, ':')     ? ": without a port"
+                       : strchr(text, '/')     ? ": without a path"
                        : strchr(text + 1, '*') ? ": `*` can stand for whole labels at the beginning only"
                        : strchr(text, '.') && text[strlen(text) - 1] == '.' ? ": without the final dot"
-                                              : " (names in other alphabets are written xn--…)";
+                                                                            : " (names in other alphabets are written xn--…)";
     conf_error(l, at, "\"%s\" is no hostname such as app.example.com, *.example.com or *%s", text, cure);
 }
 
@@ -112,7 +111,8 @@ static void read_fallback_pool(struct loader *l, const struct conf_key *k, const
 
 const struct conf_type type_fallback_pool = { "a pool's name", "name", .read = read_fallback_pool };
 
-static void set_pool_weight(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const char *name, const config_setting_t *value)
+static void set_pool_weight(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const char *name,
+                            const config_setting_t *value)
 {
     struct source at = document_place(value);
     struct pool *pool = require_pool(l, name, at);
@@ -213,8 +213,8 @@ static void read_failover_on(struct loader *l, const struct conf_key *k, const s
     }
 }
 
-const struct conf_type type_failover_on = { "a list of conditions and statuses [ \"reset\", \"502\" ]", "list of text", .preset = preset_failover_on,
-                                            .read = read_failover_on };
+const struct conf_type type_failover_on = { "a list of conditions and statuses [ \"reset\", \"502\" ]", "list of text",
+                                            .preset = preset_failover_on, .read = read_failover_on };
 
 /* --- the whole --- */
 

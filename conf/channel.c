@@ -38,8 +38,8 @@ static void check_events(struct loader *l, const struct members *m, const struct
 {
     for (size_t i = 0; i < channel->events.n; i++)
         if (!is_event_pattern(channel->events.items[i]))
-            conf_error(l, element_at(member(m, "events"), i).at, "\"%s\" is no pattern of events such as \"tunnel.*\" or \"pool.critical\"",
-                       channel->events.items[i]);
+            conf_error(l, element_at(member(m, "events"), i).at,
+                       "\"%s\" is no pattern of events such as \"tunnel.*\" or \"pool.critical\"", channel->events.items[i]);
 }
 
 void finish_channel(struct loader *l, const struct members *m, void *object)
@@ -48,7 +48,8 @@ void finish_channel(struct loader *l, const struct members *m, void *object)
     char error[256] = "";
     check_events(l, m, channel);
     if (!channel->tls_verify)
-        conf_warning(l, member_place(m, "tls_verify"), "the receiver's certificate is not verified: anybody on the way can read and change the alerts");
+        conf_warning(l, member_place(m, "tls_verify"),
+                     "the receiver's certificate is not verified: anybody on the way can read and change the alerts");
     if (channel->url && strncasecmp(channel->url, "http://", 7) == 0 && channel->secret)
         conf_warning(l, member_place(m, "url"), "alerts are sent in plain HTTP: anybody on the way can read them");
     if (is_good(l, m) && !channel->type->check(channel, error))

@@ -27,8 +27,8 @@ static int compare_names(const void *a, const void *b)
 static void tell_duplicate(struct loader *l, const char *what, const struct named *again, const struct named *first)
 {
     bool same_file = strcmp(again->at.file, first->at.file) == 0;
-    conf_error(l, again->at, "the %s \"%s\" is there already, in %s%s%u", what, again->name, same_file ? "line " : first->at.file, same_file ? "" : ":",
-               first->at.line);
+    conf_error(l, again->at, "the %s \"%s\" is there already, in %s%s%u", what, again->name, same_file ? "line " : first->at.file,
+               same_file ? "" : ":", first->at.line);
 }
 
 static void check_unique(struct loader *l, const char *what, struct named *all, size_t n)
@@ -79,7 +79,8 @@ static void check_duplicates(struct loader *l)
     const struct config *c = l->config;
     check_unique_names(l, "listener", c->listeners, c->n_listeners, sizeof *c->listeners, offsetof(struct listener, address),
                        offsetof(struct listener, at));
-    check_unique_names(l, "monitor", c->monitors, c->n_monitors, sizeof *c->monitors, offsetof(struct monitor, name), offsetof(struct monitor, at));
+    check_unique_names(l, "monitor", c->monitors, c->n_monitors, sizeof *c->monitors, offsetof(struct monitor, name),
+                       offsetof(struct monitor, at));
     check_unique_names(l, "pool", c->pools, c->n_pools, sizeof *c->pools, offsetof(struct pool, name), offsetof(struct pool, at));
     check_unique_names(l, "channel", c->channels, c->n_channels, sizeof *c->channels, offsetof(struct channel_conf, name),
                        offsetof(struct channel_conf, at));
@@ -165,7 +166,8 @@ static void check_loops(struct loader *l, const struct load_balancer *lb)
         for (size_t j = 0; j < lb->default_pools[i]->n_endpoints; j++) {
             const struct endpoint *e = &lb->default_pools[i]->endpoints[j];
             if (e->hostname && strcmp(e->hostname, e->dial_host) == 0 && has_hostname(lb, e->hostname))
-                conf_warning(l, e->at, "the load balancer serves %s itself: if the name leads here, requests go round in circles", e->hostname);
+                conf_warning(l, e->at, "the load balancer serves %s itself: if the name leads here, requests go round in circles",
+                             e->hostname);
         }
 }
 
@@ -176,8 +178,9 @@ static void check_cloudflare(struct loader *l)
         const struct load_balancer *lb = &c->load_balancers[i];
         check_loops(l, lb);
         if (balancer_leads_to_cloudflare(lb))
-            conf_warning(l, lb->at, "endpoints lie behind Cloudflare: where %s is in Cloudflare's DNS it must be DNS-only (grey cloud), "
-                                    "else requests end in error 1000",
+            conf_warning(l, lb->at,
+                         "endpoints lie behind Cloudflare: where %s is in Cloudflare's DNS it must be DNS-only (grey cloud), "
+                         "else requests end in error 1000",
                          lb->name);
     }
 }

@@ -1,5 +1,5 @@
-/* The configuration language: one schema table drives loading, defaults, ranges, errors, `penstock check` and the manual's key list.
- * Control thread and commands only. */
+/* The configuration language: one schema table drives loading, defaults, ranges, errors, `penstock check` and the manual's key
+ * list. Control thread and commands only. */
 #ifndef PENSTOCK_CONF_CONF_H
 #define PENSTOCK_CONF_CONF_H
 
@@ -22,20 +22,21 @@ struct conf_messages {
     size_t errors; /* all of them, those not kept as well */
 };
 /* Texts are copied. */
-void conf_messages_add(struct conf_messages *, enum conf_severity, const struct source *at, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void conf_messages_add(struct conf_messages *, enum conf_severity, const struct source *at, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 void conf_messages_clear(struct conf_messages *);
 /* "FILE:LINE: message" a line; warnings say "warning: ". */
 void conf_messages_print(const struct conf_messages *, struct text *out);
 
 /* Reads and checks a file whole: syntax, keys, types, ranges, references, then everything that can be known without serving
- * (certificates and keys, secrets, URLs, UUIDs, addresses, the policies' and channels' own options, regular expressions, whether `user`
- * can read every named file). Returns a complete configuration (TLS contexts made, live state not attached, generation 0) or NULL; `messages` gets every
- * error, not the first only, and warnings either way. */
+ * (certificates and keys, secrets, URLs, UUIDs, addresses, the policies' and channels' own options, regular expressions, whether
+ * `user` can read every named file). Returns a complete configuration (TLS contexts made, live state not attached, generation 0)
+ * or NULL; `messages` gets every error, not the first only, and warnings either way. */
 struct config *conf_load(const char *path, struct conf_messages *messages);
 
-/* Every key of the language in the order of the manual, from the same table, a line each: path, type, default, range and help, separated
- * by tabs. A path names the groups it stands in: "pools[].endpoints[].weight"; a list of groups has "[]". Unset fields are empty; the
- * default of what must be given is "required". */
+/* Every key of the language in the order of the manual, from the same table, a line each: path, type, default, range and help,
+ * separated by tabs. A path names the groups it stands in: "pools[].endpoints[].weight"; a list of groups has "[]". Unset fields
+ * are empty; the default of what must be given is "required". */
 void conf_print_keys(FILE *);
 
 #endif

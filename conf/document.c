@@ -120,7 +120,8 @@ static bool expand_lines(struct expansion *x, const char *file, struct slice res
         add_line(x, line, file, number);
     }
     if (in_comment)
-        conf_messages_add(x->all->messages, CONF_ERROR, &(struct source){ file, comment_from }, "syntax error: the comment `/*` is never closed");
+        conf_messages_add(x->all->messages, CONF_ERROR, &(struct source){ file, comment_from },
+                          "syntax error: the comment `/*` is never closed");
     return !in_comment;
 }
 
@@ -128,7 +129,8 @@ static bool note_read(struct documents *all, const char *file, const struct sour
 {
     all->bytes += bytes;
     if (all->n_read == FILES_MAX || all->bytes > BYTES_MAX) {
-        conf_messages_add(all->messages, CONF_ERROR, named_at, "more than %d files or %d MiB are included", (int)FILES_MAX, BYTES_MAX >> 20);
+        conf_messages_add(all->messages, CONF_ERROR, named_at, "more than %d files or %d MiB are included", (int)FILES_MAX,
+                          BYTES_MAX >> 20);
         return false;
     }
     all->read = mem_resize(all->read, all->n_read + 1, sizeof *all->read);

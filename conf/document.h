@@ -1,5 +1,5 @@
-/* The files of a configuration as libconfig's trees, with a place for everything in them. A tree's text is a file with its `@include`
- * lines expanded (by us: libconfig resolves them from one folder only); `include = [ "…" ]` adds trees. */
+/* The files of a configuration as libconfig's trees, with a place for everything in them. A tree's text is a file with its
+ * `@include` lines expanded (by us: libconfig resolves them from one folder only); `include = [ "…" ]` adds trees. */
 #ifndef PENSTOCK_CONF_DOCUMENT_H
 #define PENSTOCK_CONF_DOCUMENT_H
 
@@ -23,7 +23,8 @@ struct documents {
     size_t n_read;
 };
 
-/* Zero but for arena and messages before. Reads the file and all it includes. What can't be read or parsed is an error and left out. */
+/* Zero but for arena and messages before. Reads the file and all it includes. What can't be read or parsed is an error and left
+ * out. */
 void documents_read(struct documents *, const char *path);
 void documents_clear(struct documents *);
 
@@ -35,8 +36,8 @@ struct source document_place(const config_setting_t *);
 char *path_beside(struct arena *, const char *file, const char *path);
 
 enum { FILE_NAME_MAX = 4096 };
-/* A regular file whole, NUL-terminated, freed by the caller; NULL with errno, EFBIG if it is larger than `most`, EISDIR or EINVAL if it
- * isn't a regular file. Never blocks on a pipe or device. */
+/* A regular file whole, NUL-terminated, freed by the caller; NULL with errno, EFBIG if it is larger than `most`, EISDIR or
+ * EINVAL if it isn't a regular file. Never blocks on a pipe or device. */
 char *read_regular_file(const char *path, size_t most, size_t *n);
 
 #endif

@@ -142,7 +142,8 @@ static void read_tunnel(struct loader *l, const struct members *m, struct endpoi
     else if (uuid_parse(tunnel, uuid))
         e->tunnel = arena_copy_text(&l->config->arena, uuid);
     else
-        conf_error(l, member_place(m, "tunnel"), "`tunnel` must be the tunnel's UUID, 36 characters as `cloudflared tunnel list` prints it, not \"%s\"", tunnel);
+        conf_error(l, member_place(m, "tunnel"),
+                   "`tunnel` must be the tunnel's UUID, 36 characters as `cloudflared tunnel list` prints it, not \"%s\"", tunnel);
 }
 
 static void read_hostname(struct loader *l, const struct members *m, struct endpoint *e)
@@ -151,9 +152,13 @@ static void read_hostname(struct loader *l, const struct members *m, struct endp
     struct source at = member_place(m, "hostname");
     e->hostname = is_numeric(given) ? NULL : host_name_of(&l->config->arena, given);
     if (e->hostname && tunnel_of_host(&l->scratch, e->hostname))
-        conf_error(l, at, "%s can't be dialled from outside of Cloudflare: `hostname` is a public name that Cloudflare routes to the tunnel", given);
+        conf_error(
+            l, at,
+            "%s can't be dialled from outside of Cloudflare: `hostname` is a public name that Cloudflare routes to the tunnel",
+            given);
     else if (!e->hostname)
-        conf_error(l, at, "`hostname` must be a host's name alone, not \"%s\": for a port use `connect_to`, for a URL `address`", given);
+        conf_error(l, at, "`hostname` must be a host's name alone, not \"%s\": for a port use `connect_to`, for a URL `address`",
+                   given);
 }
 
 static void dial_connect_to(struct loader *l, const struct members *m, struct endpoint *e)
@@ -178,7 +183,8 @@ static void dial_tunnel_name(struct loader *l, const struct members *m, struct e
     e->dial_host = arena_printf(&l->config->arena, "%s" TUNNEL_DOMAIN, e->tunnel);
     e->dial_port = HTTPS_PORT;
     conf_warning(l, has_member(m, "tunnel") ? member_place(m, "tunnel") : member_place(m, "address"),
-                 "%s has an address inside of Cloudflare only: give the endpoint a `hostname` that Cloudflare routes to the tunnel, or `connect_to`",
+                 "%s has an address inside of Cloudflare only: give the endpoint a `hostname` that Cloudflare routes to the "
+                 "tunnel, or `connect_to`",
                  e->dial_host);
 }
 
@@ -211,7 +217,8 @@ static bool check_combination(struct loader *l, const struct members *m)
         return false;
     }
     if (address && (tunnel || hostname)) {
-        conf_error(l, member_place(m, "address"), "`address` can't stand beside `tunnel` or `hostname`: to choose what is dialled use `connect_to`");
+        conf_error(l, member_place(m, "address"),
+                   "`address` can't stand beside `tunnel` or `hostname`: to choose what is dialled use `connect_to`");
         return false;
     }
     return true;
@@ -238,7 +245,8 @@ void resolve_reach(struct loader *l, const struct members *m, struct endpoint *e
         read_address(l, m, e);
     if (e->dial_host || e->unix_path) {
         if (has_member(m, "connect_to"))
-            conf_error(l, member_place(m, "connect_to"), "`connect_to` goes with `tunnel` or `hostname`; an `address` is what is dialled");
+            conf_error(l, member_place(m, "connect_to"),
+                       "`connect_to` goes with `tunnel` or `hostname`; an `address` is what is dialled");
     } else if (e->hostname || e->tunnel) {
         reach_through_cloudflare(l, m, e);
     }

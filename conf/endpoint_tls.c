@@ -1,4 +1,5 @@
-/* TLS towards endpoints: one context for all of the same settings, and the hash that says when kept connections are of no more use. */
+/* TLS towards endpoints: one context for all of the same settings, and the hash that says when kept connections are of no more use.
+ * */
 #define XXH_INLINE_ALL
 #include "conf/files.h"
 #include "conf/parts.h"
@@ -23,7 +24,8 @@ void finish_endpoint_tls(struct loader *l, const struct members *m, void *object
     if (has_member(m, "client_cert") != has_member(m, "client_key"))
         conf_error(l, m->at, "`client_cert` and `client_key` go together");
     if (!e->tls_verify)
-        conf_warning(l, member_place(m, "verify"), "the endpoint's certificate is not verified: anybody on the way can read and change its traffic");
+        conf_warning(l, member_place(m, "verify"),
+                     "the endpoint's certificate is not verified: anybody on the way can read and change its traffic");
     if (!e->tls_verify && e->ca_file)
         conf_warning(l, member_place(m, "ca_file"), "`ca_file` means nothing with `verify = false`");
     if (e->client_key)
@@ -48,8 +50,9 @@ static const char *or_empty(const char *text)
 static const char *describe_settings(struct loader *l, const struct endpoint *e)
 {
     return arena_printf(&l->scratch, "%d\n%s\n%016llx\n%s\n%016llx\n%s\n%016llx", e->tls_verify, or_empty(e->ca_file),
-                        (unsigned long long)hash_file(e->ca_file), or_empty(e->client_cert), (unsigned long long)hash_file(e->client_cert),
-                        or_empty(e->client_key), (unsigned long long)hash_file(e->client_key));
+                        (unsigned long long)hash_file(e->ca_file), or_empty(e->client_cert),
+                        (unsigned long long)hash_file(e->client_cert), or_empty(e->client_key),
+                        (unsigned long long)hash_file(e->client_key));
 }
 
 static struct client_slot *find_slot(struct loader *l, const char *settings)
@@ -90,8 +93,8 @@ static struct client_slot *make_slot(struct loader *l, const struct members *m, 
 
 static uint64_t hash_dialling(struct loader *l, const struct endpoint *e, const char *tls_settings)
 {
-    return config_hash(arena_printf(&l->scratch, "%s\n%u\n%s\n%d\n%s\n%s", or_empty(e->dial_host), e->dial_port, or_empty(e->unix_path), e->tls,
-                                    or_empty(e->sni), tls_settings));
+    return config_hash(arena_printf(&l->scratch, "%s\n%u\n%s\n%d\n%s\n%s", or_empty(e->dial_host), e->dial_port,
+                                    or_empty(e->unix_path), e->tls, or_empty(e->sni), tls_settings));
 }
 
 void make_endpoint_tls(struct loader *l, const struct members *m, struct endpoint *e)

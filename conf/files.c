@@ -79,7 +79,8 @@ static bool may(const struct account *a, const char *path, mode_t bit)
     return st.st_mode & (in_group(a, st.st_gid) ? bit << 3 : bit);
 }
 
-/* The first thing on the way that keeps the account from reading, cut off in `path` (absolute, no links); false if there is none. */
+/* The first thing on the way that keeps the account from reading, cut off in `path` (absolute, no links); false if there is none.
+ * */
 static bool find_obstacle(const struct account *a, char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {

@@ -4,15 +4,25 @@
 
 #include <string.h>
 
-/* `headers`: a group { NAME = "value"; } whose keys may end in _file or _env, or a list of { name; value; } for names that libconfig
- * can't spell. */
+/* `headers`: a group { NAME = "value"; } whose keys may end in _file or _env, or a list of { name; value; } for names that
+ * libconfig can't spell. */
 
 static const struct conf_key pair_keys[] = {
-    { .name = "name", .type = &type_text, .required = true, .offset = offsetof(struct header_pair, name), .count_offset = CONF_NOWHERE },
-    { .name = "value", .type = &type_secret, .required = true, .offset = offsetof(struct header_pair, value), .count_offset = CONF_NOWHERE },
+    { .name = "name",
+      .type = &type_text,
+      .required = true,
+      .offset = offsetof(struct header_pair, name),
+      .count_offset = CONF_NOWHERE },
+    { .name = "value",
+      .type = &type_secret,
+      .required = true,
+      .offset = offsetof(struct header_pair, value),
+      .count_offset = CONF_NOWHERE },
     { 0 },
 };
-static const struct conf_group pair_group = { .keys = pair_keys, .size = sizeof(struct header_pair), .at = CONF_NOWHERE, .what = "a header" };
+static const struct conf_group pair_group = {
+    .keys = pair_keys, .size = sizeof(struct header_pair), .at = CONF_NOWHERE, .what = "a header"
+};
 
 struct header_list {
     struct header_pair *items;
@@ -61,7 +71,8 @@ static void check_repeats(struct loader *l, const struct header_list *list)
     for (size_t i = 0; i < list->n; i++)
         for (size_t j = 0; j < i; j++)
             if (list->items[i].name && list->items[j].name && strcasecmp(list->items[i].name, list->items[j].name) == 0) {
-                conf_error(l, list->places[i], "the header %s is given twice, first in line %u", list->items[i].name, list->places[j].line);
+                conf_error(l, list->places[i], "the header %s is given twice, first in line %u", list->items[i].name,
+                           list->places[j].line);
                 break;
             }
 }
@@ -69,7 +80,8 @@ static void check_repeats(struct loader *l, const struct header_list *list)
 static struct header_list new_list(struct loader *l, const config_setting_t *s)
 {
     size_t n = (size_t)config_setting_length(s);
-    return (struct header_list){ arena_array(&l->config->arena, n, sizeof(struct header_pair)), arena_array(&l->scratch, n, sizeof(struct source)), n };
+    return (struct header_list){ arena_array(&l->config->arena, n, sizeof(struct header_pair)),
+                                 arena_array(&l->scratch, n, sizeof(struct source)), n };
 }
 
 static bool cut_suffix(char *name, const char *suffix)
@@ -138,4 +150,5 @@ static void read_headers(struct loader *l, const struct conf_key *k, const struc
     store_array(k, object, list.items, list.n);
 }
 
-const struct conf_type type_headers = { "a group { NAME = \"value\"; } or a list of { name; value; }", "headers", .read = read_headers };
+const struct conf_type type_headers = { "a group { NAME = \"value\"; } or a list of { name; value; }", "headers",
+                                        .read = read_headers };

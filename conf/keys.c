@@ -28,15 +28,16 @@ static void print_key(FILE *out, const char *path, const struct conf_key *k)
 {
     struct text range = { 0 };
     print_range(k, &range);
-    fprintf(out, "%s%s\t%s\t%s\t%s\t%s\n", path, k->type->is_list && k->members ? "[]" : "", k->type->short_name, default_of(k), range.p ? range.p : "",
-            k->help);
+    fprintf(out, "%s%s\t%s\t%s\t%s\t%s\n", path, k->type->is_list && k->members ? "[]" : "", k->type->short_name, default_of(k),
+            range.p ? range.p : "", k->help);
     text_clear(&range);
 }
 
 static const char *name_of_option_type(int type)
 {
-    static const char *const names[] = { [STEERING_NUMBER] = "number", [STEERING_FLAG] = "flag", [STEERING_TEXT] = "text",
-                                         [STEERING_DURATION] = "duration" };
+    static const char *const names[] = {
+        [STEERING_NUMBER] = "number", [STEERING_FLAG] = "flag", [STEERING_TEXT] = "text", [STEERING_DURATION] = "duration"
+    };
     return names[type];
 }
 

@@ -120,7 +120,8 @@ void finish_admin(struct loader *l, const struct members *m, void *object)
     if (what_is_wrong_with(admin->address, host))
         conf_error(l, at, "`address` \"%s\": %s", admin->address, what_is_wrong_with(admin->address, host));
     else if (!admin->token && !is_loopback(host) && is_good(l, m))
-        conf_error(l, at, "`address` \"%s\" can be reached from other machines: give a `token_file`, or listen on 127.0.0.1", admin->address);
+        conf_error(l, at, "`address` \"%s\" can be reached from other machines: give a `token_file`, or listen on 127.0.0.1",
+                   admin->address);
 }
 
 static void read_networks(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
@@ -137,14 +138,16 @@ static void read_networks(struct loader *l, const struct conf_key *k, const stru
     *(struct cidr_set *)(void *)((char *)object + k->offset) = (struct cidr_set){ items, n };
 }
 
-const struct conf_type type_networks = { "a list of networks [ \"10.0.0.0/8\" ]", "list of networks", .is_list = true, .read = read_networks };
+const struct conf_type type_networks = { "a list of networks [ \"10.0.0.0/8\" ]", "list of networks", .is_list = true,
+                                         .read = read_networks };
 
 static bool is_server(const char *text)
 {
     char host[256];
     uint16_t port = 53;
     struct address a;
-    return address_parse(text, port, &a) ? *text != '\0' : address_split(text, host, sizeof host, &port) && *host && address_parse(host, port, &a);
+    return address_parse(text, port, &a) ? *text != '\0'
+                                         : address_split(text, host, sizeof host, &port) && *host && address_parse(host, port, &a);
 }
 
 static bool are_servers(const char *text)

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-static void __attribute__((format(printf, 4, 0))) tell(struct loader *l, enum conf_severity severity, struct source at, const char *format,
-                                                        va_list arguments)
+static void __attribute__((format(printf, 4, 0)))
+tell(struct loader *l, enum conf_severity severity, struct source at, const char *format, va_list arguments)
 {
     struct text text = { 0 };
     text_vaddf(&text, format, arguments);
@@ -163,7 +163,8 @@ static void give(struct loader *l, const struct conf_key *k, size_t form, struct
         g->env = s;
     } else if (g->n && !k->type->is_list) {
         struct source first = document_place(g->settings[0]);
-        conf_error(l, document_place(s), "`%s` is given in %s:%u already; only lists may be in several files", k->name, first.file, first.line);
+        conf_error(l, document_place(s), "`%s` is given in %s:%u already; only lists may be in several files", k->name, first.file,
+                   first.line);
     } else {
         give_list(l, g, s);
     }

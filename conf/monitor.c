@@ -53,7 +53,8 @@ static void add_code(struct loader *l, const struct conf_key *k, const config_se
     if (!text)
         conf_error(l, document_place(s), "`%s` must be %s, not %s", k->name, k->type->name, setting_kind(s));
     else if (!status_set_parse(text, m->expected_codes))
-        conf_error(l, document_place(s), "`%s`: \"%s\" is no set of statuses such as \"200-299\", \"2xx\" or \"200,204,301-302\"", k->name, text);
+        conf_error(l, document_place(s), "`%s`: \"%s\" is no set of statuses such as \"200-299\", \"2xx\" or \"200,204,301-302\"",
+                   k->name, text);
 }
 
 static void read_codes(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
@@ -69,7 +70,8 @@ static void read_codes(struct loader *l, const struct conf_key *k, const struct 
         add_code(l, k, config_setting_get_elem((config_setting_t *)s, (unsigned)i), m);
 }
 
-const struct conf_type type_expected_codes = { "a set of statuses in quotes", "statuses", .preset = preset_codes, .read = read_codes };
+const struct conf_type type_expected_codes = { "a set of statuses in quotes", "statuses", .preset = preset_codes,
+                                               .read = read_codes };
 
 static void compile_pattern(struct loader *l, struct source at, struct monitor *m)
 {
@@ -116,7 +118,8 @@ static void check_request_keys(struct loader *l, const struct members *m, const 
         return;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (has_member(m, keys[i]))
-            conf_error(l, member_place(m, keys[i]), "`%s` means nothing to a monitor of type \"%s\": it sends no request", keys[i], monitor->type->name);
+            conf_error(l, member_place(m, keys[i]), "`%s` means nothing to a monitor of type \"%s\": it sends no request", keys[i],
+                       monitor->type->name);
 }
 
 static bool is_method(const char *s)
@@ -130,7 +133,8 @@ static void check_request(struct loader *l, const struct members *m, const struc
     if (*monitor->path != '/' || monitor->path[strcspn(monitor->path, " #")])
         conf_error(l, member_place(m, "path"), "`path` must begin with / and have neither spaces nor #, not \"%s\"", monitor->path);
     if (!is_method(monitor->method))
-        conf_error(l, member_place(m, "method"), "`method` must be a method in capitals such as GET or HEAD, not \"%s\"", monitor->method);
+        conf_error(l, member_place(m, "method"), "`method` must be a method in capitals such as GET or HEAD, not \"%s\"",
+                   monitor->method);
     if (strcmp(monitor->method, "HEAD") == 0 && monitor->expected_body && *monitor->expected_body)
         conf_error(l, member_place(m, "expected_body"), "an answer to HEAD has no body to expect anything of");
 }
@@ -150,7 +154,8 @@ static void set_times(struct monitor *m)
     if (!m->interval_down)
         m->interval_down = lesser(down, m->interval);
     if (!m->interval_down_max)
-        m->interval_down_max = lesser(down_max, 3 * m->interval) > m->interval_down ? lesser(down_max, 3 * m->interval) : m->interval_down;
+        m->interval_down_max =
+            lesser(down_max, 3 * m->interval) > m->interval_down ? lesser(down_max, 3 * m->interval) : m->interval_down;
 }
 
 static void check_times(struct loader *l, const struct members *m, const struct monitor *monitor)

@@ -11,7 +11,8 @@ void finish_passive(struct loader *l, const struct members *m, void *object)
 {
     const struct passive *p = object;
     if (p->ejection_max < p->ejection)
-        conf_error(l, member_place(m, has_member(m, "ejection_max") ? "ejection_max" : "ejection"), "`ejection_max` must not be less than `ejection`");
+        conf_error(l, member_place(m, has_member(m, "ejection_max") ? "ejection_max" : "ejection"),
+                   "`ejection_max` must not be less than `ejection`");
 }
 
 static void refuse_unknown_monitor(struct loader *l, const char *name, struct source at)
@@ -70,8 +71,9 @@ static void check_coordinates(struct loader *l, const struct members *m, const s
 static void check_minimum(struct loader *l, const struct members *m, const struct pool *p)
 {
     if (p->minimum_endpoints > p->n_endpoints && p->n_endpoints)
-        conf_error(l, member_place(m, "minimum_endpoints"), "`minimum_endpoints` is %u, but the pool has %zu endpoints: it could never be used",
-                   p->minimum_endpoints, p->n_endpoints);
+        conf_error(l, member_place(m, "minimum_endpoints"),
+                   "`minimum_endpoints` is %u, but the pool has %zu endpoints: it could never be used", p->minimum_endpoints,
+                   p->n_endpoints);
 }
 
 static void watch_by_default(struct loader *l, const struct members *m, struct pool *p)

@@ -23,7 +23,8 @@
 #define SECRET(o, f) .type = &type_secret, .offset = FIELD(o, f, const char *)
 #define CHOICE(o, f, all) .type = &type_choice, .choices = (all), .offset = offsetof(o, f)
 #define TEXTS(o, f) .type = &type_texts, .offset = offsetof(o, f.items), .count_offset = offsetof(o, f.n)
-#define HEADERS(o, f, n) .type = &type_headers, .offset = FIELD(o, f, const struct header_pair *), .count_offset = FIELD(o, n, size_t)
+#define HEADERS(o, f, n) .type = &type_headers, .offset = FIELD(o, f, const struct header_pair *), \
+    .count_offset = FIELD(o, n, size_t)
 #define GROUP(group, at) .type = &type_group, .members = &(group), .offset = (at)
 #define LIST(group, o, f, n) .type = &type_list, .members = &(group), .offset = offsetof(o, f), .count_offset = FIELD(o, n, size_t)
 /* A type of one object only, which it gets whole or by the offset. */
@@ -39,11 +40,13 @@ static const struct conf_key certificate_keys[] = {
     { 0 },
 };
 static const struct conf_group certificate_group = {
-    .keys = certificate_keys, .size = sizeof(struct tls_certificate_conf), .at = offsetof(struct tls_certificate_conf, at), .what = "a certificate"
+    .keys = certificate_keys, .size = sizeof(struct tls_certificate_conf), .at = offsetof(struct tls_certificate_conf, at),
+    .what = "a certificate"
 };
 
 static const struct conf_key listener_tls_keys[] = {
-    { "certificates", LIST(certificate_group, struct listener, certificates, n_certificates), .required = true, .least = "1", .most = "1000",
+    { "certificates", LIST(certificate_group, struct listener, certificates, n_certificates), .required = true, .least = "1",
+      .most = "1000",
       .help = "Chosen by the name the client asks for: exact, then wildcard, else the first." },
     { "min_version", CHOICE(struct listener, min_version, tls_versions), .fallback = "1.2", .help = "Lowest TLS version spoken." },
     { 0 },
@@ -51,19 +54,23 @@ static const struct conf_key listener_tls_keys[] = {
 static const struct conf_group listener_tls_group = { .keys = listener_tls_keys, .at = CONF_NOWHERE, .what = "`tls`" };
 
 static const struct conf_key listener_keys[] = {
-    { "address", TEXT(struct listener, address), .required = true, .help = "Where to listen: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/path\"." },
+    { "address", TEXT(struct listener, address), .required = true,
+      .help = "Where to listen: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/path\"." },
     { "tls", GROUP(listener_tls_group, 0), .help = "Serve HTTPS here." },
-    { "http2", FLAG(struct listener, http2), .fallback = "false", .help = "Accepted for later versions; this one offers HTTP/1.1 only and warns." },
+    { "http2", FLAG(struct listener, http2), .fallback = "false",
+      .help = "Accepted for later versions; this one offers HTTP/1.1 only and warns." },
     { 0 },
 };
-static const struct conf_group listener_group = { .keys = listener_keys, .size = sizeof(struct listener), .at = offsetof(struct listener, at),
+static const struct conf_group listener_group = { .keys = listener_keys, .size = sizeof(struct listener),
+                                                  .at = offsetof(struct listener, at),
                                                   .what = "a listener", .finish = finish_listener };
 
 /* --- process --- */
 
 static const struct conf_key admin_keys[] = {
     { "socket", PATH(struct admin_conf, socket), .fallback = "/run/penstock/admin.sock", .help = "Unix socket of the admin API." },
-    { "mode", .type = &type_mode, .offset = FIELD(struct admin_conf, mode, unsigned), .fallback = "0660", .help = "Permissions of the socket." },
+    { "mode", .type = &type_mode, .offset = FIELD(struct admin_conf, mode, unsigned), .fallback = "0660",
+      .help = "Permissions of the socket." },
     { "group", TEXT(struct admin_conf, group), .default_text = "the process's", .help = "Group of the socket." },
     { "address", TEXT(struct admin_conf, address), .default_text = "none",
       .help = "HOST:PORT that serves the API, metrics and dashboard over TCP as well. Without a token: loopback and GET only." },
@@ -73,7 +80,8 @@ static const struct conf_key admin_keys[] = {
 static const struct conf_group admin_group = { .keys = admin_keys, .at = CONF_NOWHERE, .what = "`admin`", .finish = finish_admin };
 
 static const struct conf_key resolver_keys[] = {
-    { "servers", OWN(type_resolver_servers, FIELD(struct config, resolver_servers, const char *)), .default_text = "the system's", .least = "1", .most = "16",
+    { "servers", OWN(type_resolver_servers, FIELD(struct config, resolver_servers, const char *)), .default_text = "the system's",
+      .least = "1", .most = "16",
       .help = "DNS servers to ask for endpoints' names." },
     { 0 },
 };
@@ -85,7 +93,8 @@ static const struct conf_key access_log_keys[] = {
     { "format", CHOICE(struct access_log_conf, format, access_log_formats), .fallback = "json", .help = "One line per request." },
     { 0 },
 };
-static const struct conf_group access_log_group = { .keys = access_log_keys, .at = CONF_NOWHERE, .what = "`access_log`", .finish = finish_access_log };
+static const struct conf_group access_log_group = { .keys = access_log_keys, .at = CONF_NOWHERE, .what = "`access_log`",
+                                                    .finish = finish_access_log };
 
 /* --- timeouts and limits, of all and of one load balancer --- */
 
@@ -112,16 +121,21 @@ static const struct conf_group timeouts_group = { .keys = timeouts_keys, .at = C
 
 _Static_assert(HTTP_FIELDS_MAX == 256, "the range of limits.header_count");
 static const struct conf_key limits_keys[] = {
-    { "header_size", SIZE(struct limits, header_size), .fallback = "32k", .least = "1k", .most = "64k", .help = "A message's head; then 431." },
-    { "header_count", COUNT(struct limits, header_count), .fallback = "100", .least = "1", .most = "256", .help = "Fields of a message's head; then 431." },
+    { "header_size", SIZE(struct limits, header_size), .fallback = "32k", .least = "1k", .most = "64k",
+      .help = "A message's head; then 431." },
+    { "header_count", COUNT(struct limits, header_count), .fallback = "100", .least = "1", .most = "256",
+      .help = "Fields of a message's head; then 431." },
     { "body_size", SIZE(struct limits, body_size), .fallback = "0", .help = "A request's body; then 413. 0: no limit of ours." },
-    { "connections", COUNT(struct limits, connections), .fallback = "0", .most = "10000000", .help = "Clients' connections at a time. 0: no limit of ours." },
+    { "connections", COUNT(struct limits, connections), .fallback = "0", .most = "10000000",
+      .help = "Clients' connections at a time. 0: no limit of ours." },
     { "connections_per_client", COUNT(struct limits, connections_per_client), .fallback = "0", .most = "10000000",
       .help = "The same from one address. 0: no limit of ours." },
     { "requests_per_connection", COUNT(struct limits, requests_per_connection), .fallback = "1000", .most = "1000000000",
       .help = "Then a kept connection is closed, to clients and to endpoints. 0: no limit." },
-    { "connection_age", DURATION(struct limits, connection_age), .fallback = "1h", .most = "30d", .help = "The same by age. \"0s\": no limit." },
-    { "allow_bare_lf", FLAG(struct limits, allow_bare_lf), .fallback = "false", .help = "Take LF alone for the end of a line in a message's head." },
+    { "connection_age", DURATION(struct limits, connection_age), .fallback = "1h", .most = "30d",
+      .help = "The same by age. \"0s\": no limit." },
+    { "allow_bare_lf", FLAG(struct limits, allow_bare_lf), .fallback = "false",
+      .help = "Take LF alone for the end of a line in a message's head." },
     { 0 },
 };
 static const struct conf_group limits_group = { .keys = limits_keys, .at = CONF_NOWHERE, .what = "`limits`" };
@@ -129,93 +143,132 @@ static const struct conf_group limits_group = { .keys = limits_keys, .at = CONF_
 /* --- monitors --- */
 
 static const struct conf_key monitor_keys[] = {
-    { "name", NAME(struct monitor, name), .required = true, .help = "What pools call it. One named \"default\" stands in where a pool names none." },
+    { "name", NAME(struct monitor, name), .required = true,
+      .help = "What pools call it. One named \"default\" stands in where a pool names none." },
     { "type", OWN(type_monitor_kind, offsetof(struct monitor, type)), .fallback = "http",
       .help = "http sends a request and judges the answer; tcp only connects, with TLS where traffic uses it." },
     { "path", TEXT(struct monitor, path), .fallback = "/", .help = "What is asked for." },
     { "method", TEXT(struct monitor, method), .fallback = "GET", .help = "How it is asked for." },
     { "headers", HEADERS(struct monitor, headers, n_headers), .help = "Added to the request." },
-    { "expected_codes", OWN(type_expected_codes, 0), .fallback = "200-299", .help = "Statuses that are healthy: \"200-299\", \"2xx\", \"200,204,301-302\"." },
-    { "expected_body", OWN(type_expected_body, 0), .help = "A text that the first 64 KiB of the answer must contain; after \"~\" a regular expression (PCRE2)." },
-    { "follow_redirects", FLAG(struct monitor, follow_redirects), .fallback = "false", .help = "Follow redirects that stay within the endpoint." },
-    { "interval", DURATION(struct monitor, interval), .fallback = "10s", .least = "10ms", .most = "1d", .help = "Between checks of a healthy endpoint; each 10 % more or less." },
+    { "expected_codes", OWN(type_expected_codes, 0), .fallback = "200-299",
+      .help = "Statuses that are healthy: \"200-299\", \"2xx\", \"200,204,301-302\"." },
+    { "expected_body", OWN(type_expected_body, 0),
+      .help = "A text that the first 64 KiB of the answer must contain; after \"~\" a regular expression (PCRE2)." },
+    { "follow_redirects", FLAG(struct monitor, follow_redirects), .fallback = "false",
+      .help = "Follow redirects that stay within the endpoint." },
+    { "interval", DURATION(struct monitor, interval), .fallback = "10s", .least = "10ms", .most = "1d",
+      .help = "Between checks of a healthy endpoint; each 10 % more or less." },
     { "timeout", DURATION(struct monitor, timeout), .default_text = "5s, at most half of interval", .least = "1ms", .most = "1h",
       .help = "Of one check; less than `interval`." },
-    { "interval_turning", DURATION(struct monitor, interval_turning), .default_text = "2s, at most interval", .least = "1ms", .most = "1d",
+    { "interval_turning", DURATION(struct monitor, interval_turning), .default_text = "2s, at most interval", .least = "1ms",
+      .most = "1d",
       .help = "Between checks while the result is changing." },
-    { "interval_down", DURATION(struct monitor, interval_down), .default_text = "5s, at most interval", .least = "1ms", .most = "1d",
+    { "interval_down", DURATION(struct monitor, interval_down), .default_text = "5s, at most interval", .least = "1ms",
+      .most = "1d",
       .help = "Between checks of an endpoint that is down, at first." },
-    { "interval_down_max", DURATION(struct monitor, interval_down_max), .default_text = "30s, at most 3 times interval", .least = "1ms", .most = "7d",
+    { "interval_down_max", DURATION(struct monitor, interval_down_max), .default_text = "30s, at most 3 times interval",
+      .least = "1ms", .most = "7d",
       .help = "What that grows to." },
-    { "retries", COUNT(struct monitor, retries), .fallback = "1", .most = "10", .help = "Tries at once before a check counts as failed." },
-    { "consecutive_up", COUNT(struct monitor, consecutive_up), .fallback = "2", .least = "1", .most = "100", .help = "Good checks in a row that make it healthy (one after the start)." },
-    { "consecutive_down", COUNT(struct monitor, consecutive_down), .fallback = "3", .least = "1", .most = "100", .help = "Failed checks in a row that make it down." },
+    { "retries", COUNT(struct monitor, retries), .fallback = "1", .most = "10",
+      .help = "Tries at once before a check counts as failed." },
+    { "consecutive_up", COUNT(struct monitor, consecutive_up), .fallback = "2", .least = "1", .most = "100",
+      .help = "Good checks in a row that make it healthy (one after the start)." },
+    { "consecutive_down", COUNT(struct monitor, consecutive_down), .fallback = "3", .least = "1", .most = "100",
+      .help = "Failed checks in a row that make it down." },
     { 0 },
 };
-static const struct conf_group monitor_group = { .keys = monitor_keys, .size = sizeof(struct monitor), .at = offsetof(struct monitor, at),
+static const struct conf_group monitor_group = { .keys = monitor_keys, .size = sizeof(struct monitor),
+                                                 .at = offsetof(struct monitor, at),
                                                  .what = "a monitor", .finish = finish_monitor };
 
 /* --- pools --- */
 
 static const struct conf_key passive_keys[] = {
-    { "consecutive", COUNT(struct passive, consecutive), .fallback = "5", .most = "1000000", .help = "Failures in a row that take an endpoint out. 0: off." },
-    { "ratio", NUMBER(struct passive, ratio), .fallback = "0.5", .least = "0", .most = "1", .help = "Share of failures within `window` that does. 0: off." },
-    { "min_requests", COUNT(struct passive, min_requests), .fallback = "20", .least = "1", .most = "1000000", .help = "Fewer requests than this say nothing about the share." },
-    { "window", DURATION(struct passive, window), .fallback = "10s", .least = "100ms", .most = "1h", .help = "What the share is taken of." },
-    { "ejection", DURATION(struct passive, ejection), .fallback = "10s", .least = "100ms", .most = "1h", .help = "How long it stays out, times the number of times in a row." },
-    { "ejection_max", DURATION(struct passive, ejection_max), .fallback = "300s", .least = "100ms", .most = "1d", .help = "And at most." },
+    { "consecutive", COUNT(struct passive, consecutive), .fallback = "5", .most = "1000000",
+      .help = "Failures in a row that take an endpoint out. 0: off." },
+    { "ratio", NUMBER(struct passive, ratio), .fallback = "0.5", .least = "0", .most = "1",
+      .help = "Share of failures within `window` that does. 0: off." },
+    { "min_requests", COUNT(struct passive, min_requests), .fallback = "20", .least = "1", .most = "1000000",
+      .help = "Fewer requests than this say nothing about the share." },
+    { "window", DURATION(struct passive, window), .fallback = "10s", .least = "100ms", .most = "1h",
+      .help = "What the share is taken of." },
+    { "ejection", DURATION(struct passive, ejection), .fallback = "10s", .least = "100ms", .most = "1h",
+      .help = "How long it stays out, times the number of times in a row." },
+    { "ejection_max", DURATION(struct passive, ejection_max), .fallback = "300s", .least = "100ms", .most = "1d",
+      .help = "And at most." },
     { 0 },
 };
-static const struct conf_group passive_group = { .keys = passive_keys, .at = CONF_NOWHERE, .what = "`passive`", .finish = finish_passive };
+static const struct conf_group passive_group = { .keys = passive_keys, .at = CONF_NOWHERE, .what = "`passive`",
+                                                 .finish = finish_passive };
 
 static const struct conf_key endpoint_tls_keys[] = {
-    { "verify", FLAG(struct endpoint, tls_verify), .fallback = "true", .help = "Refuse a certificate that isn't valid for the name." },
+    { "verify", FLAG(struct endpoint, tls_verify), .fallback = "true",
+      .help = "Refuse a certificate that isn't valid for the name." },
     { "ca_file", READ_FILE(struct endpoint, ca_file), .default_text = "the system's", .help = "Authorities to believe, in PEM." },
     { "client_cert", READ_FILE(struct endpoint, client_cert), .help = "Certificate to show, in PEM." },
     { "client_key", READ_FILE(struct endpoint, client_key), .help = "Its private key, in PEM." },
     { 0 },
 };
-static const struct conf_group endpoint_tls_group = { .keys = endpoint_tls_keys, .at = CONF_NOWHERE, .what = "`tls`", .finish = finish_endpoint_tls };
+static const struct conf_group endpoint_tls_group = { .keys = endpoint_tls_keys, .at = CONF_NOWHERE, .what = "`tls`",
+                                                      .finish = finish_endpoint_tls };
 
 static const struct conf_key endpoint_keys[] = {
-    { "name", NAME(struct endpoint, name), .default_text = "the host's or tunnel's", .help = "Unique in its pool; \"POOL/NAME\" everywhere else." },
-    { "hostname", .type = &type_text, NO_FIELD, .help = "Public name that Cloudflare routes to the tunnel: dialled at port 443, sent as Host and TLS name." },
+    { "name", NAME(struct endpoint, name), .default_text = "the host's or tunnel's",
+      .help = "Unique in its pool; \"POOL/NAME\" everywhere else." },
+    { "hostname", .type = &type_text, NO_FIELD,
+      .help = "Public name that Cloudflare routes to the tunnel: dialled at port 443, sent as Host and TLS name." },
     { "tunnel", .type = &type_text, NO_FIELD, .help = "UUID of the tunnel behind it." },
-    { "address", .type = &type_text, NO_FIELD, .help = "Instead: an origin as \"http://HOST:PORT\", \"https://HOST\", \"HOST:PORT\" or \"unix:/path\"." },
-    { "connect_to", .type = &type_text, NO_FIELD, .default_text = "hostname:443", .help = "HOST:PORT to dial instead of the hostname." },
-    { "host_header", TEXT(struct endpoint, host_header), .default_text = "hostname, else the request's", .help = "Host that is sent." },
-    { "sni", TEXT(struct endpoint, sni), .default_text = "hostname or address's host, else the request's", .help = "Name asked for and verified in TLS." },
+    { "address", .type = &type_text, NO_FIELD,
+      .help = "Instead: an origin as \"http://HOST:PORT\", \"https://HOST\", \"HOST:PORT\" or \"unix:/path\"." },
+    { "connect_to", .type = &type_text, NO_FIELD, .default_text = "hostname:443",
+      .help = "HOST:PORT to dial instead of the hostname." },
+    { "host_header", TEXT(struct endpoint, host_header), .default_text = "hostname, else the request's",
+      .help = "Host that is sent." },
+    { "sni", TEXT(struct endpoint, sni), .default_text = "hostname or address's host, else the request's",
+      .help = "Name asked for and verified in TLS." },
     { "rewrite_host", FLAG(struct endpoint, rewrite_host), .fallback = "true",
       .help = "Location and cookies' Domain that name `hostname` become the request's host." },
     { "tls", GROUP(endpoint_tls_group, 0), .help = "TLS towards the endpoint." },
-    { "headers", HEADERS(struct endpoint, headers, n_headers), .help = "Added to each request; NAME_file and NAME_env for secrets such as service tokens." },
-    { "weight", NUMBER(struct endpoint, weight), .fallback = "1.0", .least = "0", .most = "1000", .help = "Share of traffic among its neighbours. 0: none." },
-    { "max_in_flight", COUNT(struct endpoint, max_in_flight), .fallback = "0", .most = "10000000", .help = "Requests at a time; more go elsewhere or wait. 0: no limit." },
+    { "headers", HEADERS(struct endpoint, headers, n_headers),
+      .help = "Added to each request; NAME_file and NAME_env for secrets such as service tokens." },
+    { "weight", NUMBER(struct endpoint, weight), .fallback = "1.0", .least = "0", .most = "1000",
+      .help = "Share of traffic among its neighbours. 0: none." },
+    { "max_in_flight", COUNT(struct endpoint, max_in_flight), .fallback = "0", .most = "10000000",
+      .help = "Requests at a time; more go elsewhere or wait. 0: no limit." },
     { "enabled", FLAG(struct endpoint, enabled), .fallback = "true", .help = "Take part at all." },
-    { "latitude", COORDINATE(struct endpoint, latitude), .least = "-90", .most = "90", .help = "Where it is, for policies that ask." },
+    { "latitude", COORDINATE(struct endpoint, latitude), .least = "-90", .most = "90",
+      .help = "Where it is, for policies that ask." },
     { "longitude", COORDINATE(struct endpoint, longitude), .least = "-180", .most = "180", .help = "Where it is." },
     { 0 },
 };
-static const struct conf_group endpoint_group = { .keys = endpoint_keys, .size = sizeof(struct endpoint), .at = offsetof(struct endpoint, at),
+static const struct conf_group endpoint_group = { .keys = endpoint_keys, .size = sizeof(struct endpoint),
+                                                  .at = offsetof(struct endpoint, at),
                                                   .what = "an endpoint", .finish = finish_endpoint };
 
 static const struct conf_key pool_keys[] = {
     { "name", NAME(struct pool, name), .required = true, .help = "What load balancers call it." },
-    { "endpoints", LIST(endpoint_group, struct pool, endpoints, n_endpoints), .required = true, .least = "1", .most = "4096", .help = "Who answers." },
+    { "endpoints", LIST(endpoint_group, struct pool, endpoints, n_endpoints), .required = true, .least = "1", .most = "4096",
+      .help = "Who answers." },
     { "monitors", OWN(type_pool_monitors, 0), .most = "8", .default_text = "GET /, any answer but 502-504, 520-527, 530",
       .help = "Names of monitors; an endpoint must pass all. [ ]: none, healthy from the start." },
-    { "minimum_endpoints", COUNT(struct pool, minimum_endpoints), .fallback = "1", .most = "4096", .help = "Healthy endpoints below which the pool isn't used." },
+    { "minimum_endpoints", COUNT(struct pool, minimum_endpoints), .fallback = "1", .most = "4096",
+      .help = "Healthy endpoints below which the pool isn't used." },
     { "enabled", FLAG(struct pool, enabled), .fallback = "true", .help = "Take part at all." },
-    { "endpoint_steering", OWN(type_steering, FIELD(struct pool, steering, struct steering_conf)), .fallback = "least_outstanding_requests",
+    { "endpoint_steering", OWN(type_steering, FIELD(struct pool, steering, struct steering_conf)),
+      .fallback = "least_outstanding_requests",
       .help = "Between the pool's endpoints." },
-    { "passive", GROUP(passive_group, FIELD(struct pool, passive, struct passive)), .help = "What traffic itself tells about an endpoint's health." },
-    { "slow_start", DURATION(struct pool, slow_start), .fallback = "30s", .most = "1h", .help = "In which a recovered endpoint's share grows from 10 %. \"0s\": off." },
-    { "panic", NUMBER(struct pool, panic), .fallback = "0.3", .least = "0", .most = "1", .help = "Share of the pool that `passive` never takes out; at least one endpoint." },
+    { "passive", GROUP(passive_group, FIELD(struct pool, passive, struct passive)),
+      .help = "What traffic itself tells about an endpoint's health." },
+    { "slow_start", DURATION(struct pool, slow_start), .fallback = "30s", .most = "1h",
+      .help = "In which a recovered endpoint's share grows from 10 %. \"0s\": off." },
+    { "panic", NUMBER(struct pool, panic), .fallback = "0.3", .least = "0", .most = "1",
+      .help = "Share of the pool that `passive` never takes out; at least one endpoint." },
     { "latitude", COORDINATE(struct pool, latitude), .least = "-90", .most = "90", .help = "Where it is, for policies that ask." },
     { "longitude", COORDINATE(struct pool, longitude), .least = "-180", .most = "180", .help = "Where it is." },
     { 0 },
 };
-static const struct conf_group pool_group = { .keys = pool_keys, .size = sizeof(struct pool), .at = offsetof(struct pool, at), .what = "a pool",
+static const struct conf_group pool_group = { .keys = pool_keys, .size = sizeof(struct pool), .at = offsetof(struct pool, at),
+                                              .what = "a pool",
                                               .finish = finish_pool };
 
 /* --- load balancers --- */
@@ -226,13 +279,17 @@ static const struct conf_choice conditions[] = { { "connect_error", FAILOVER_CON
                                                  { "timeout", FAILOVER_TIMEOUT },
                                                  { 0 } };
 static const struct conf_key failover_keys[] = {
-    { "retries", COUNT(struct failover, retries), .fallback = "2", .most = "10", .help = "Other endpoints that are tried for one request." },
-    { "buffer", SIZE(struct failover, buffer), .fallback = "64k", .most = "1m", .help = "Of a request's body, kept for sending again." },
-    { "on", OWN(type_failover_on, 0), .choices = conditions, .fallback = "connect_error, reset, timeout, tunnel_inactive, 502, 503, 504, 520-527, 530",
+    { "retries", COUNT(struct failover, retries), .fallback = "2", .most = "10",
+      .help = "Other endpoints that are tried for one request." },
+    { "buffer", SIZE(struct failover, buffer), .fallback = "64k", .most = "1m",
+      .help = "Of a request's body, kept for sending again." },
+    { "on", OWN(type_failover_on, 0), .choices = conditions,
+      .fallback = "connect_error, reset, timeout, tunnel_inactive, 502, 503, 504, 520-527, 530",
       .help = "What makes a request go elsewhere, as far as its method and body allow; statuses 400-599." },
     { "retry_post_undelivered", FLAG(struct failover, retry_post_undelivered), .fallback = "false",
       .help = "POST and PATCH too after 521, 523, 525, 526, 530, with which the edge says it delivered nothing." },
-    { "idempotency_key", FLAG(struct failover, idempotency_key), .fallback = "false", .help = "A request with Idempotency-Key may be sent again whatever its method." },
+    { "idempotency_key", FLAG(struct failover, idempotency_key), .fallback = "false",
+      .help = "A request with Idempotency-Key may be sent again whatever its method." },
     { 0 },
 };
 static const struct conf_group failover_group = { .keys = failover_keys, .at = CONF_NOWHERE, .what = "`failover`" };
@@ -244,62 +301,83 @@ static const struct conf_choice when_all_down[] = { { "fallback_pool", WHEN_ALL_
 static const struct conf_key load_balancer_keys[] = {
     { "hostnames", OWN(type_hostnames, 0), .required = true, .least = "1", .most = "10000",
       .help = "Hosts it serves: \"app.example.com\", \"*.example.com\" at any depth, \"*\". The most specific wins." },
-    { "default_pools", OWN(type_default_pools, 0), .required = true, .least = "1", .most = "256", .help = "Names of pools in order of preference." },
+    { "default_pools", OWN(type_default_pools, 0), .required = true, .least = "1", .most = "256",
+      .help = "Names of pools in order of preference." },
     { "fallback_pool", OWN(type_fallback_pool, 0), .help = "Used, whatever its health, when no default pool can be." },
-    { "pool_weights", OWN(type_pool_weights, 0), .least = "0", .most = "1000", .default_text = "1 each", .help = "POOL = NUMBER: shares of traffic among the default pools." },
-    { "steering", OWN(type_steering, FIELD(struct load_balancer, steering, struct steering_conf)), .fallback = "off", .help = "Between the default pools." },
+    { "pool_weights", OWN(type_pool_weights, 0), .least = "0", .most = "1000", .default_text = "1 each",
+      .help = "POOL = NUMBER: shares of traffic among the default pools." },
+    { "steering", OWN(type_steering, FIELD(struct load_balancer, steering, struct steering_conf)), .fallback = "off",
+      .help = "Between the default pools." },
     { "failover", GROUP(failover_group, FIELD(struct load_balancer, failover, struct failover)), .help = "Trying elsewhere." },
-    { "when_all_down", CHOICE(struct load_balancer, when_all_down, when_all_down), .default_text = "fallback_pool if there is one, else least_bad",
+    { "when_all_down", CHOICE(struct load_balancer, when_all_down, when_all_down),
+      .default_text = "fallback_pool if there is one, else least_bad",
       .help = "Where requests go when nothing is healthy." },
-    { "retry_after", DURATION(struct load_balancer, retry_after), .fallback = "10s", .least = "1s", .most = "1d", .help = "Told to clients with a 503." },
-    { "timeouts", GROUP(timeouts_group, FIELD(struct load_balancer, timeouts, struct timeouts)), .inherits = true, .default_text = "the global ones",
+    { "retry_after", DURATION(struct load_balancer, retry_after), .fallback = "10s", .least = "1s", .most = "1d",
+      .help = "Told to clients with a 503." },
+    { "timeouts", GROUP(timeouts_group, FIELD(struct load_balancer, timeouts, struct timeouts)), .inherits = true,
+      .default_text = "the global ones",
       .help = "The same keys as the global group, for requests of this load balancer." },
-    { "limits", GROUP(limits_group, FIELD(struct load_balancer, limits, struct limits)), .inherits = true, .default_text = "the global ones",
+    { "limits", GROUP(limits_group, FIELD(struct load_balancer, limits, struct limits)), .inherits = true,
+      .default_text = "the global ones",
       .help = "The same keys as the global group, for requests of this load balancer." },
     { "enabled", FLAG(struct load_balancer, enabled), .fallback = "true", .help = "Take part at all; else its hosts get 404." },
     { 0 },
 };
-static const struct conf_group load_balancer_group = { .keys = load_balancer_keys, .size = sizeof(struct load_balancer), .at = offsetof(struct load_balancer, at),
-                                                       .what = "a load balancer", .start = start_load_balancer, .finish = finish_load_balancer };
+static const struct conf_group load_balancer_group = { .keys = load_balancer_keys, .size = sizeof(struct load_balancer),
+                                                       .at = offsetof(struct load_balancer, at),
+                                                       .what = "a load balancer", .start = start_load_balancer,
+                                                           .finish = finish_load_balancer };
 
 /* --- alerts --- */
 
 static const struct conf_key channel_keys[] = {
     { "name", NAME(struct channel_conf, name), .required = true, .help = "What commands and logs call it." },
-    { "type", OWN(type_channel_kind, offsetof(struct channel_conf, type)), .fallback = "webhook", .help = "webhook: POSTs each event as JSON." },
+    { "type", OWN(type_channel_kind, offsetof(struct channel_conf, type)), .fallback = "webhook",
+      .help = "webhook: POSTs each event as JSON." },
     { "url", SECRET(struct channel_conf, url), .required = true, .help = "Where to; a secret with many receivers." },
     { "secret", SECRET(struct channel_conf, secret), .help = "Signs each request (Standard Webhooks)." },
     { "events", TEXTS(struct channel_conf, events), .most = "256", .default_text = "warnings and worse, and their recovery",
       .help = "Patterns of types of events: \"tunnel.*\"." },
-    { "timeout", DURATION(struct channel_conf, timeout), .fallback = "10s", .least = "100ms", .most = "5m", .help = "Of one attempt." },
-    { "tls_verify", FLAG(struct channel_conf, tls_verify), .fallback = "true", .help = "Refuse a certificate that isn't valid for the host." },
-    { "ca_file", READ_FILE(struct channel_conf, ca_file), .default_text = "the system's", .help = "Authorities to believe, in PEM." },
+    { "timeout", DURATION(struct channel_conf, timeout), .fallback = "10s", .least = "100ms", .most = "5m",
+      .help = "Of one attempt." },
+    { "tls_verify", FLAG(struct channel_conf, tls_verify), .fallback = "true",
+      .help = "Refuse a certificate that isn't valid for the host." },
+    { "ca_file", READ_FILE(struct channel_conf, ca_file), .default_text = "the system's",
+      .help = "Authorities to believe, in PEM." },
     { 0 },
 };
-static const struct conf_group channel_group = { .keys = channel_keys, .size = sizeof(struct channel_conf), .at = offsetof(struct channel_conf, at),
+static const struct conf_group channel_group = { .keys = channel_keys, .size = sizeof(struct channel_conf),
+                                                 .at = offsetof(struct channel_conf, at),
                                                  .what = "an alert channel", .finish = finish_channel };
 
 /* --- the whole: in this order it is read, so that what is named stands before who names it --- */
 
 static const struct conf_key root_keys[] = {
     { "include", .type = &type_texts, NO_FIELD, .help = "Other files, as patterns: their lists are appended to the lists here." },
-    { "user", TEXT(struct config, user), .default_text = "the starting one", .help = "Whom to run as once sockets are bound; must be able to read every file named here." },
+    { "user", TEXT(struct config, user), .default_text = "the starting one",
+      .help = "Whom to run as once sockets are bound; must be able to read every file named here." },
     { "state_dir", PATH(struct config, state_dir), .default_text = "$STATE_DIRECTORY, else /var/lib/penstock",
       .help = "Where events, alerts under way and overrides are kept; --state-dir wins." },
-    { "workers", COUNT(struct config, workers), .fallback = "0", .most = "256", .help = "Threads that move traffic. 0: one per CPU." },
+    { "workers", COUNT(struct config, workers), .fallback = "0", .most = "256",
+      .help = "Threads that move traffic. 0: one per CPU." },
     { "listeners", LIST(listener_group, struct config, listeners, n_listeners), .most = "256", .help = "Where clients connect." },
     { "admin", GROUP(admin_group, FIELD(struct config, admin, struct admin_conf)), .help = "Where commands and programs connect." },
-    { "trusted_proxies", OWN(type_networks, FIELD(struct config, trusted_proxies, struct cidr_set)), .most = "10000", .default_text = "none",
+    { "trusted_proxies", OWN(type_networks, FIELD(struct config, trusted_proxies, struct cidr_set)), .most = "10000",
+      .default_text = "none",
       .help = "Networks whose X-Forwarded-For and CF-Connecting-IP are believed." },
     { "resolver", GROUP(resolver_group, 0), .help = "Names to addresses." },
-    { "access_log", GROUP(access_log_group, FIELD(struct config, access_log, struct access_log_conf)), .help = "A line per request." },
+    { "access_log", GROUP(access_log_group, FIELD(struct config, access_log, struct access_log_conf)),
+      .help = "A line per request." },
     { "timeouts", GROUP(timeouts_group, FIELD(struct config, timeouts, struct timeouts)), .help = "How long anything may take." },
     { "limits", GROUP(limits_group, FIELD(struct config, limits, struct limits)), .help = "How large or many anything may be." },
     { "monitors", LIST(monitor_group, struct config, monitors, n_monitors), .most = "1000", .help = "How endpoints are checked." },
-    { "pools", LIST(pool_group, struct config, pools, n_pools), .most = "4096", .help = "Groups of endpoints that can stand in for each other." },
-    { "load_balancers", LIST(load_balancer_group, struct config, load_balancers, n_load_balancers), .most = "10000", .help = "Which hosts go to which pools, and how." },
+    { "pools", LIST(pool_group, struct config, pools, n_pools), .most = "4096",
+      .help = "Groups of endpoints that can stand in for each other." },
+    { "load_balancers", LIST(load_balancer_group, struct config, load_balancers, n_load_balancers), .most = "10000",
+      .help = "Which hosts go to which pools, and how." },
     { "alerts", LIST(channel_group, struct config, channels, n_channels), .most = "256", .help = "Whom to tell of events." },
     { 0 },
 };
-const struct conf_group conf_root = { .keys = root_keys, .size = sizeof(struct config), .at = CONF_NOWHERE, .what = "the configuration",
+const struct conf_group conf_root = { .keys = root_keys, .size = sizeof(struct config), .at = CONF_NOWHERE,
+                                      .what = "the configuration",
                                       .finish = finish_root };

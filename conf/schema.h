@@ -1,5 +1,5 @@
-/* The language as tables: each key once, with its type, default, range and help. Loading, defaults, errors and the manual's list of keys
- * all read these rows. Const data. */
+/* The language as tables: each key once, with its type, default, range and help. Loading, defaults, errors and the manual's list
+ * of keys all read these rows. Const data. */
 #ifndef PENSTOCK_CONF_SCHEMA_H
 #define PENSTOCK_CONF_SCHEMA_H
 

@@ -92,7 +92,8 @@ static const char *kind_of_option(int type)
     }
 }
 
-static void read_option(struct loader *l, const struct steering_option_row *row, struct steering_option *o, const config_setting_t *s)
+static void read_option(struct loader *l, const struct steering_option_row *row, struct steering_option *o,
+                        const config_setting_t *s)
 {
     bool bounded = row->type == STEERING_NUMBER || row->type == STEERING_DURATION;
     if (!value_of_setting(l, o, s))
@@ -136,13 +137,15 @@ static void refuse_others(struct loader *l, const struct steering_policy *policy
         if (known)
             continue;
         if (nearest.best)
-            conf_error(l, document_place(s), "the policy \"%s\" has no option `%s`: did you mean `%s`?", policy->name, nearest.word, nearest.best);
+            conf_error(l, document_place(s), "the policy \"%s\" has no option `%s`: did you mean `%s`?", policy->name, nearest.word,
+                       nearest.best);
         else
             conf_error(l, document_place(s), "the policy \"%s\" has no option `%s`", policy->name, nearest.word);
     }
 }
 
-static void configure(struct loader *l, struct steering_conf *out, const struct steering_options *options, const config_setting_t *group)
+static void configure(struct loader *l, struct steering_conf *out, const struct steering_options *options,
+                      const config_setting_t *group)
 {
     struct steering_error error = { 0 };
     if (!out->policy->configure || out->policy->configure(options, &error, &out->config))

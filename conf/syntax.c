@@ -304,7 +304,8 @@ static bool is_broken_token(struct checker *c, const struct token *t)
     case TOKEN_RANGE:
         return !fail(c, t->line, "the number %s is too large", s.text);
     case TOKEN_BARE:
-        return !fail(c, t->line, "syntax error: %s must be in quotes: \"%.*s\"", s.text, (int)(t->text.n < SHOWN_MAX ? t->text.n : SHOWN_MAX),
+        return !fail(c, t->line, "syntax error: %s must be in quotes: \"%.*s\"", s.text,
+                     (int)(t->text.n < SHOWN_MAX ? t->text.n : SHOWN_MAX),
                      t->text.p);
     case TOKEN_STRAY:
         if (*t->text.p == '@')
@@ -321,7 +322,8 @@ static bool fail_value(struct checker *c, const struct token *t, const char *whe
 {
     struct shown s = show(t);
     if (t->kind == TOKEN_NAME)
-        return fail(c, t->line, "syntax error: expected a value%s, found %s: text must be in quotes, a flag is true or false", where, s.text);
+        return fail(c, t->line, "syntax error: expected a value%s, found %s: text must be in quotes, a flag is true or false",
+                    where, s.text);
     return fail(c, t->line, "syntax error: expected a value%s, found %s", where, s.text);
 }
 
@@ -451,7 +453,8 @@ static bool take_name(struct checker *c, const struct token *t)
 static bool take_equals(struct checker *c, const struct token *t)
 {
     if (t->kind != TOKEN_EQUALS)
-        return fail(c, t->line, "syntax error: expected `=` after `%.*s`, found %s", SLICE_ARG(c->names[c->n_names - 1].text), show(t).text);
+        return fail(c, t->line, "syntax error: expected `=` after `%.*s`, found %s", SLICE_ARG(c->names[c->n_names - 1].text),
+                    show(t).text);
     c->expecting = EXPECT_VALUE;
     return true;
 }

@@ -1,5 +1,5 @@
-/* Says what is wrong with a text that libconfig would only call a "syntax error", and refuses what libconfig takes silently (numbers
- * that overflow, strings over several lines). Pure. */
+/* Says what is wrong with a text that libconfig would only call a "syntax error", and refuses what libconfig takes silently
+ * (numbers that overflow, strings over several lines). Pure. */
 #ifndef PENSTOCK_CONF_SYNTAX_H
 #define PENSTOCK_CONF_SYNTAX_H
 

@@ -164,13 +164,15 @@ static void read_duration(struct loader *l, const struct conf_key *k, const stru
         refuse_kind(l, k, s);
     else if (!duration_parse(text, &value))
         conf_error(l, document_place(s), "`%s` must be %s, not \"%s\" (units: ms s m h d)", k->name, k->type->name, text);
-    else if ((k->least && duration_parse(k->least, &bound) && value < bound) || (k->most && duration_parse(k->most, &bound) && value > bound))
+    else if ((k->least && duration_parse(k->least, &bound) && value < bound) ||
+             (k->most && duration_parse(k->most, &bound) && value > bound))
         refuse_range(l, k, document_place(s));
     else
         *(nsec_t *)field(k, object) = value;
 }
 
-const struct conf_type type_duration = { "a duration such as \"15s\"", "duration", .preset = preset_duration, .read = read_duration };
+const struct conf_type type_duration = { "a duration such as \"15s\"", "duration", .preset = preset_duration,
+                                         .read = read_duration };
 
 static void preset_size(struct loader *l, const struct conf_key *k, void *object)
 {
@@ -194,8 +196,10 @@ static void read_size(struct loader *l, const struct conf_key *k, const struct g
     if (!text)
         refuse_kind(l, k, s);
     else if (!size_parse(text, &value))
-        conf_error(l, document_place(s), "`%s` must be %s, not \"%s\" (units: none for bytes, k, m, g)", k->name, k->type->name, text);
-    else if ((k->least && size_parse(k->least, &bound) && value < bound) || (k->most && size_parse(k->most, &bound) && value > bound))
+        conf_error(l, document_place(s), "`%s` must be %s, not \"%s\" (units: none for bytes, k, m, g)", k->name, k->type->name,
+                   text);
+    else if ((k->least && size_parse(k->least, &bound) && value < bound) ||
+             (k->most && size_parse(k->most, &bound) && value > bound))
         refuse_range(l, k, document_place(s));
     else
         *(uint64_t *)field(k, object) = value;
@@ -219,7 +223,8 @@ static void read_mode(struct loader *l, const struct conf_key *k, const struct g
         *(unsigned *)field(k, object) = (unsigned)strtoul(text, NULL, 8);
 }
 
-const struct conf_type type_mode = { "permissions in octal and in quotes, such as \"0660\"", "mode", .preset = preset_mode, .read = read_mode };
+const struct conf_type type_mode = { "permissions in octal and in quotes, such as \"0660\"", "mode", .preset = preset_mode,
+                                     .read = read_mode };
 
 /* --- words --- */
 
@@ -390,13 +395,15 @@ static void read_inner_group(struct loader *l, const struct conf_key *k, const s
         refuse_kind(l, k, g->settings[0]);
 }
 
-const struct conf_type type_group = { "a group { … }", "group", .is_group = true, .preset = preset_inner_group, .read = read_inner_group };
+const struct conf_type type_group = { "a group { … }", "group", .is_group = true, .preset = preset_inner_group,
+                                      .read = read_inner_group };
 
 static bool are_lists(struct loader *l, const struct conf_key *k, const struct given *g)
 {
     for (size_t i = 0; i < g->n; i++) {
         /* An empty [ ] is as good as an empty ( ). */
-        bool good = config_setting_is_list(g->settings[i]) || (config_setting_is_array(g->settings[i]) && config_setting_length(g->settings[i]) == 0);
+        bool good = config_setting_is_list(g->settings[i]) ||
+                    (config_setting_is_array(g->settings[i]) && config_setting_length(g->settings[i]) == 0);
         if (!good) {
             refuse_kind(l, k, g->settings[i]);
             return false;
@@ -423,4 +430,5 @@ static void read_list(struct loader *l, const struct conf_key *k, const struct g
     }
 }
 
-const struct conf_type type_list = { "a list of groups ( { … }, { … } )", "list of groups", .is_list = true, .is_group = true, .read = read_list };
+const struct conf_type type_list = { "a list of groups ( { … }, { … } )", "list of groups", .is_list = true, .is_group = true,
+                                     .read = read_list };

@@ -45,8 +45,8 @@ struct loader;
 struct source;
 /* A string that is neither empty nor has control characters, or NULL after telling what is wrong. */
 const char *require_text(struct loader *, const struct conf_key *, const config_setting_t *);
-/* A list or array of strings, or one string. False if it isn't, or of a wrong length; elements that are no strings have been told, and
- * have no text. All after telling what is wrong. */
+/* A list or array of strings, or one string. False if it isn't, or of a wrong length; elements that are no strings have been
+ * told, and have no text. All after telling what is wrong. */
 bool require_list(struct loader *, const struct conf_key *, const struct given *);
 /* A finite number, 1 or 1.0. */
 bool number_of(const config_setting_t *, double *out);

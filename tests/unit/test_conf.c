@@ -1,5 +1,5 @@
-/* The configuration language: what broken files are told, what good ones become. Folders: conf/broken (each file says what it expects),
- * and the examples of the manual. */
+/* The configuration language: what broken files are told, what good ones become. Folders: conf/broken (each file says what it
+ * expects), and the examples of the manual. */
 #include "conf/conf.h"
 
 #include "alerts/channel.h"
@@ -88,7 +88,8 @@ static void copy_folder(const char *from, const char *to)
 static void make_key_pair(const char *name)
 {
     char key[64];
-    make_certificate(&(struct certificate){ .name = name, .common = "app.example.com", .alternatives = "DNS:app.example.com", .ends = 86400 });
+    make_certificate(&(struct certificate){ .name = name, .common = "app.example.com", .alternatives = "DNS:app.example.com",
+                                            .ends = 86400 });
     snprintf(key, sizeof key, "%s.key", name);
     require(chmod(in_folder(key), strstr(name, "open") ? 0644 : 0600) == 0, key);
 }
@@ -165,7 +166,8 @@ static void check_expectations(const char *name, const char *content, const char
     for (const char *p = strstr(content, mark); p; p = strstr(p + 1, mark)) {
         size_t n = strcspn(p, "\n");
         const char *rest = p + strlen(mark);
-        text_addf(&expected, "%s/%s%s%.*s\n", in_folder("broken"), *rest >= '0' && *rest <= '9' ? name : "", *rest >= '0' && *rest <= '9' ? ":" : "",
+        text_addf(&expected, "%s/%s%s%.*s\n", in_folder("broken"), *rest >= '0' && *rest <= '9' ? name : "", *rest >= '0' &&
+                  *rest <= '9' ? ":" : "",
                   (int)(n - strlen(mark)), rest);
     }
     /* Paths in the messages are those of the folder the test runs in. */
@@ -313,7 +315,7 @@ static void test_defaults(void **state)
     assert_int_equal(lb->when_all_down, WHEN_ALL_DOWN_LEAST_BAD);
     assert_int_equal(lb->failover.retries, 2);
     assert_int_equal(lb->failover.buffer, 64 * 1024);
-    assert_int_equal(lb->failover.on, FAILOVER_CONNECT_ERROR | FAILOVER_RESET | FAILOVER_TUNNEL_INACTIVE);
+    assert_int_equal(lb->failover.on, FAILOVER_CONNECT_ERROR | FAILOVER_RESET | FAILOVER_TUNNEL_INACTIVE | FAILOVER_TIMEOUT);
     for (unsigned status = 0; status < 600; status++) {
         bool given = (status >= 502 && status <= 504) || (status >= 520 && status <= 527) || status == 530;
         assert_int_equal(status_bit(lb->failover.on_status, status), given);
@@ -333,27 +335,37 @@ static const struct reach {
     const char *sni, *host_header, *unix_path;
 } reaches[] = {
     { "address = \"http://127.0.0.1:8080\";", "127.0.0.1", "127.0.0.1", 8080, false, false, ENDPOINT_ADDRESS, NULL, NULL, NULL },
-    { "address = \"http://Origin.Example.com\";", "Origin.Example.com", "origin.example.com", 80, false, false, ENDPOINT_ADDRESS, NULL, NULL, NULL },
+    { "address = \"http://Origin.Example.com\";", "Origin.Example.com", "origin.example.com", 80, false, false, ENDPOINT_ADDRESS,
+      NULL, NULL, NULL },
     { "address = \"https://origin.example.com/\";", "origin.example.com", "origin.example.com", 443, true, false, ENDPOINT_ADDRESS,
       "origin.example.com", NULL, NULL },
     { "address = \"https://[::1]:8443\";", "::1", "::1", 8443, true, false, ENDPOINT_ADDRESS, "::1", NULL, NULL },
     { "address = \"https://[::1]\";", "::1", "::1", 443, true, false, ENDPOINT_ADDRESS, "::1", NULL, NULL },
     { "address = \"10.1.2.3:8080\";", "10.1.2.3", "10.1.2.3", 8080, false, false, ENDPOINT_ADDRESS, NULL, NULL, NULL },
     { "address = \"unix:/run/app.sock\";", "app.sock", NULL, 0, false, false, ENDPOINT_ADDRESS, NULL, NULL, "/run/app.sock" },
-    { "name = \"y\"; address = \"https://10.1.2.3\"; sni = \"a.example.com\"; host_header = \"b.example.com:81\";", "y", "10.1.2.3", 443, true, false,
+    { "name = \"y\"; address = \"https://10.1.2.3\"; sni = \"a.example.com\"; host_header = \"b.example.com:81\";", "y", "10.1.2.3",
+      443, true, false,
       ENDPOINT_ADDRESS, "a.example.com", "b.example.com:81", NULL },
-    { "hostname = \"fra.example.com\";", "fra.example.com", "fra.example.com", 443, true, true, ENDPOINT_HOSTNAME, "fra.example.com",
+    { "hostname = \"fra.example.com\";", "fra.example.com", "fra.example.com", 443, true, true, ENDPOINT_HOSTNAME,
+      "fra.example.com",
       "fra.example.com", NULL },
-    { "tunnel = \"" TUNNEL "\"; hostname = \"FRA.example.com\";", "fra.example.com", "fra.example.com", 443, true, true, ENDPOINT_HOSTNAME,
+    { "tunnel = \"" TUNNEL "\"; hostname = \"FRA.example.com\";", "fra.example.com", "fra.example.com", 443, true, true,
+      ENDPOINT_HOSTNAME,
       "fra.example.com", "fra.example.com", NULL },
-    { "hostname = \"fra.example.com\"; connect_to = \"127.0.0.1:8443\";", "fra.example.com", "127.0.0.1", 8443, true, true, ENDPOINT_HOSTNAME,
+    { "hostname = \"fra.example.com\"; connect_to = \"127.0.0.1:8443\";", "fra.example.com", "127.0.0.1", 8443, true, true,
+      ENDPOINT_HOSTNAME,
       "fra.example.com", "fra.example.com", NULL },
-    { "tunnel = \"" TUNNEL "\"; connect_to = \"edge.example.com:443\";", TUNNEL, "edge.example.com", 443, true, true, ENDPOINT_HOSTNAME, NULL, NULL, NULL },
-    { "hostname = \"fra.example.com\"; host_header = \"app.example.com\"; sni = \"app.example.com\";", "fra.example.com", "fra.example.com", 443, true,
+    { "tunnel = \"" TUNNEL "\"; connect_to = \"edge.example.com:443\";", TUNNEL, "edge.example.com", 443, true, true,
+      ENDPOINT_HOSTNAME, NULL, NULL, NULL },
+    { "hostname = \"fra.example.com\"; host_header = \"app.example.com\"; sni = \"app.example.com\";", "fra.example.com",
+      "fra.example.com", 443, true,
       true, ENDPOINT_HOSTNAME, "app.example.com", "app.example.com", NULL },
-    { "tunnel = \"C1744F8B-faa1-48a4-9e5c-02ac921467fa\";", TUNNEL, TUNNEL ".cfargotunnel.com", 443, true, true, ENDPOINT_TUNNEL_NAME, NULL, NULL, NULL },
-    { "address = \"" TUNNEL ".cfargotunnel.com\";", TUNNEL, TUNNEL ".cfargotunnel.com", 443, true, true, ENDPOINT_TUNNEL_NAME, NULL, NULL, NULL },
-    { "address = \"https://" TUNNEL ".cfargotunnel.com\"; connect_to = \"127.0.0.1:1\";", TUNNEL, "127.0.0.1", 1, true, true, ENDPOINT_HOSTNAME, NULL,
+    { "tunnel = \"C1744F8B-faa1-48a4-9e5c-02ac921467fa\";", TUNNEL, TUNNEL ".cfargotunnel.com", 443, true, true,
+      ENDPOINT_TUNNEL_NAME, NULL, NULL, NULL },
+    { "address = \"" TUNNEL ".cfargotunnel.com\";", TUNNEL, TUNNEL ".cfargotunnel.com", 443, true, true, ENDPOINT_TUNNEL_NAME, NULL,
+      NULL, NULL },
+    { "address = \"https://" TUNNEL ".cfargotunnel.com\"; connect_to = \"127.0.0.1:1\";", TUNNEL, "127.0.0.1", 1, true, true,
+      ENDPOINT_HOSTNAME, NULL,
       NULL, NULL },
 };
 
@@ -405,7 +417,8 @@ static void test_dial_hash_changes_with_what_is_dialled(void **state)
                                           "hostname = \"a.example.com\"; sni = \"b.example.com\";",
                                           "hostname = \"a.example.com\"; tls = { verify = false; };",
                                           "hostname = \"a.example.com\"; tls = { ca_file = \"pki/app.pem\"; };",
-                                          "hostname = \"a.example.com\"; tls = { client_cert = \"pki/app.pem\"; client_key = \"pki/app.key\"; };",
+                                          "hostname = \"a.example.com\"; tls = { client_cert = \"pki/app.pem\"; client_key = "
+                                          "\"pki/app.key\"; };",
                                           "address = \"http://a.example.com:443\";" };
     for (size_t i = 1; i < sizeof same / sizeof *same; i++)
         assert_true(dial_hash_of(same[i]) == dial_hash_of(same[0]));
@@ -431,7 +444,8 @@ static void test_endpoints_of_the_same_tls_settings_share_a_context(void **state
     (void)state;
     struct config *c = load_text(LISTENER BALANCER "pools = ( { name = \"p\"; endpoints = (\n"
                                                    "{ hostname = \"a.example.com\"; }, { hostname = \"b.example.com\"; },\n"
-                                                   "{ hostname = \"c.example.com\"; tls = { ca_file = \"pki/app.pem\"; }; } ); } );\n");
+                                                   "{ hostname = \"c.example.com\"; tls = { ca_file = \"pki/app.pem\"; }; } ); "
+                                                   "} );\n");
     assert_int_equal(c->n_tls_clients, 2);
     assert_ptr_equal(c->endpoints[0]->tls_client, c->endpoints[1]->tls_client);
     assert_ptr_not_equal(c->endpoints[0]->tls_client, c->endpoints[2]->tls_client);
@@ -443,7 +457,8 @@ static void test_load_balancers_inherit_timeouts_and_limits(void **state)
     (void)state;
     struct config *c = load_text(LISTENER POOL_P "timeouts = { connect = \"1s\"; };\nlimits = { body_size = \"1m\"; };\n"
                                                  "load_balancers = ( { hostnames = [ \"a\" ]; default_pools = [ \"p\" ];\n"
-                                                 "  timeouts = { response_header = \"7s\"; }; limits = { header_count = 7.0; }; } );\n");
+                                                 "  timeouts = { response_header = \"7s\"; }; limits = { header_count = 7.0; }; "
+                                                 "} );\n");
     const struct load_balancer *lb = &c->load_balancers[0];
     assert_int_equal(lb->timeouts.connect, NSEC_PER_SEC);
     assert_int_equal(lb->timeouts.response_header, 7 * NSEC_PER_SEC);
@@ -459,10 +474,12 @@ static void test_monitors(void **state)
 {
     (void)state;
     struct config *c = load_text(LISTENER BALANCER
-                                 "monitors = ( { name = \"a\"; path = \"/healthz?x=1\"; method = \"HEAD\"; expected_codes = \"2xx, 301-302\";\n"
+                                 "monitors = ( { name = \"a\"; path = \"/healthz?x=1\"; method = \"HEAD\"; expected_codes = "
+                                 "\"2xx, 301-302\";\n"
                                  "    headers = { Accept = \"text/plain\"; Host = \"app.example.com\"; }; },\n"
                                  "  { name = \"b\"; type = \"tcp\"; interval = \"1s\"; },\n"
-                                 "  { name = \"c\"; expected_body = \"~^ok\"; expected_codes = [ 200, 204 ]; interval = \"1m\"; } );\n"
+                                 "  { name = \"c\"; expected_body = \"~^ok\"; expected_codes = [ 200, 204 ]; interval = \"1m\"; "
+                                 "} );\n"
                                  "pools = ( { name = \"p\"; monitors = [ \"a\", \"b\", \"c\" ]; " ONE_ENDPOINT "},\n"
                                  "  { name = \"none\"; monitors = [ ]; " ONE_ENDPOINT "} );\n");
     const struct monitor *a = &c->monitors[0], *b = &c->monitors[1], *m = &c->monitors[2];
@@ -502,11 +519,14 @@ static void test_load_balancer(void **state)
 {
     (void)state;
     struct config *c = load_text(
-        LISTENER "pools = ( { name = \"a\"; " ONE_ENDPOINT "}, { name = \"b\"; enabled = false; latitude = 1; longitude = -1.5; " ONE_ENDPOINT "} );\n"
-                 "load_balancers = ( { hostnames = [ \"App.example.com\", \"*.App.example.com\" ]; default_pools = [ \"b\", \"a\" ]; fallback_pool = \"a\";\n"
+        LISTENER "pools = ( { name = \"a\"; " ONE_ENDPOINT "}, { name = \"b\"; enabled = false; latitude = 1; longitude = -1.5; "
+            ONE_ENDPOINT "} );\n"
+                 "load_balancers = ( { hostnames = [ \"App.example.com\", \"*.App.example.com\" ]; default_pools = [ \"b\", "
+                 "\"a\" ]; fallback_pool = \"a\";\n"
                  "  pool_weights = { a = 2; }; steering = { policy = \"off\"; preempt = false; }; retry_after = \"1m\";\n"
                  "  failover = { on = [ \"timeout\", \"5xx\" ]; buffer = \"0\"; idempotency_key = true; }; },\n"
-                 "  { hostnames = \"x.example.com\"; default_pools = \"a\"; when_all_down = \"503\"; pool_weights = ( { name = \"a\"; value = 0.5; } ); } );\n");
+                 "  { hostnames = \"x.example.com\"; default_pools = \"a\"; when_all_down = \"503\"; pool_weights = ( { name = "
+                 "\"a\"; value = 0.5; } ); } );\n");
     const struct load_balancer *lb = &c->load_balancers[0], *second = &c->load_balancers[1];
     assert_string_equal(lb->name, "app.example.com");
     assert_int_equal(lb->hostnames.n, 2);
@@ -518,7 +538,8 @@ static void test_load_balancer(void **state)
     assert_true(lb->pool_weights[0] == 1 && lb->pool_weights[1] == 2);
     assert_int_equal(lb->retry_after, 60 * NSEC_PER_SEC);
     assert_int_equal(lb->failover.on, FAILOVER_TIMEOUT);
-    assert_true(status_bit(lb->failover.on_status, 500) && status_bit(lb->failover.on_status, 599) && !status_bit(lb->failover.on_status, 499));
+    assert_true(status_bit(lb->failover.on_status, 500) && status_bit(lb->failover.on_status, 599) &&
+                !status_bit(lb->failover.on_status, 499));
     assert_int_equal(lb->failover.buffer, 0);
     assert_true(lb->failover.idempotency_key);
     assert_int_equal(second->when_all_down, WHEN_ALL_DOWN_503);
@@ -536,11 +557,14 @@ static void test_secrets_and_headers(void **state)
     setenv("PENSTOCK_TEST_SECRET", "secret of the environment", 1);
     struct config *c = load_text(
         LISTENER BALANCER "admin = { address = \":9090\"; token_file = \"one.secret\"; };\n"
-                          "alerts = ( { name = \"ops\"; url = \"https://hooks.example.com/\"; secret_file = \"hook.secret\"; events = [ \"tunnel.*\" ]; },\n"
+                          "alerts = ( { name = \"ops\"; url = \"https://hooks.example.com/\"; secret_file = \"hook.secret\"; "
+                          "events = [ \"tunnel.*\" ]; },\n"
                           "           { name = \"two\"; url_env = \"PENSTOCK_TEST_URL\"; } );\n"
                           "pools = ( { name = \"p\"; endpoints = ( { name = \"x\"; address = \"http://127.0.0.1:1\";\n"
-                          "  headers = { X-Plain = \"a b\"; X-File_file = \"one.secret\"; X-Env_env = \"PENSTOCK_TEST_SECRET\"; }; },\n"
-                          "  { name = \"y\"; address = \"http://127.0.0.1:1\"; headers = ( { name = \"_ga\"; value_file = \"one.secret\"; } ); } ); } );\n");
+                          "  headers = { X-Plain = \"a b\"; X-File_file = \"one.secret\"; X-Env_env = \"PENSTOCK_TEST_SECRET\"; "
+                          "}; },\n"
+                          "  { name = \"y\"; address = \"http://127.0.0.1:1\"; headers = ( { name = \"_ga\"; value_file = "
+                          "\"one.secret\"; } ); } ); } );\n");
     assert_string_equal(c->admin.token, "secret of a file");
     assert_string_equal(c->channels[0].secret, SECRET);
     assert_string_equal(c->channels[0].type->name, "webhook");
@@ -562,7 +586,8 @@ static void test_process_keys(void **state)
 {
     (void)state;
     struct config *c = load_text(POOL_P BALANCER
-                                 "listeners = ( { address = \"unix:run/web.sock\"; }, { address = \"[::1]:80\"; }, { address = \"localhost:81\"; } );\n"
+                                 "listeners = ( { address = \"unix:run/web.sock\"; }, { address = \"[::1]:80\"; }, { address = "
+                                 "\"localhost:81\"; } );\n"
                                  "admin = { socket = \"run/admin.sock\"; mode = \"600\"; address = \"[::1]:9090\"; };\n"
                                  "state_dir = \"/var/lib/x\"; workers = 3;\n"
                                  "trusted_proxies = [ \"10.0.0.0/8\", \"::1\" ];\n"
@@ -588,8 +613,10 @@ static void test_process_keys(void **state)
 static void test_tls_listener(void **state)
 {
     (void)state;
-    struct config *c = load_text(POOL_P BALANCER "listeners = ( { address = \":443\"; tls = { min_version = \"1.3\"; certificates = (\n"
-                                                 "  { cert = \"pki/app.pem\"; key = \"pki/app.key\"; }, { cert = \"pki/other.pem\"; key = \"pki/other.key\"; } ); }; } );\n");
+    struct config *c = load_text(POOL_P BALANCER "listeners = ( { address = \":443\"; tls = { min_version = \"1.3\"; "
+                                                 "certificates = (\n"
+                                                 "  { cert = \"pki/app.pem\"; key = \"pki/app.key\"; }, { cert = "
+                                                 "\"pki/other.pem\"; key = \"pki/other.key\"; } ); }; } );\n");
     assert_true(c->listeners[0].tls);
     assert_non_null(c->listeners[0].tls_server);
     assert_int_equal(c->listeners[0].n_certificates, 2);
@@ -603,11 +630,15 @@ static void test_includes_append_lists_and_paths_start_at_their_file(void **stat
     (void)state;
     require(mkdir(in_folder("conf.d"), 0755) == 0 && mkdir(in_folder("conf.d/sub"), 0755) == 0, "conf.d");
     write_file("conf.d/token.secret", "t\n", 0600);
-    write_file("conf.d/10-a.conf", "pools = ( { name = \"a\"; " ONE_ENDPOINT "} );\n@include \"sub/admin.inc\"\ntrusted_proxies = [ \"10.0.0.0/8\" ];\n", 0644);
+    write_file("conf.d/10-a.conf", "pools = ( { name = \"a\"; " ONE_ENDPOINT
+               "} );\n@include \"sub/admin.inc\"\ntrusted_proxies = [ \"10.0.0.0/8\" ];\n", 0644);
     write_file("conf.d/20-b.conf", "# a comment /* that opens nothing\npools = ( { name = \"b\"; " ONE_ENDPOINT "} );\n", 0644);
-    write_file("conf.d/sub/admin.inc", "/* a comment\n@include \"nothing\"\n*/ admin = { token_file = \"../token.secret\"; };\n", 0644);
-    struct config *c = load_text(LISTENER "trusted_proxies = [ \"11.0.0.0/8\" ];\npools = ( { name = \"p\"; " ONE_ENDPOINT "} );\ninclude = [ \"conf.d/*.conf\" ];\n"
-                                          "load_balancers = ( { hostnames = [ \"*\" ]; default_pools = [ \"p\", \"a\", \"b\" ]; } );\n");
+    write_file("conf.d/sub/admin.inc", "/* a comment\n@include \"nothing\"\n*/ admin = { token_file = \"../token.secret\"; };\n",
+               0644);
+    struct config *c = load_text(LISTENER "trusted_proxies = [ \"11.0.0.0/8\" ];\npools = ( { name = \"p\"; " ONE_ENDPOINT
+                                 "} );\ninclude = [ \"conf.d/*.conf\" ];\n"
+                                          "load_balancers = ( { hostnames = [ \"*\" ]; default_pools = [ \"p\", \"a\", \"b\" ]; "
+                                          "} );\n");
     assert_int_equal(c->n_pools, 3);
     assert_string_equal(c->pools[2].name, "b");
     assert_string_equal(c->pools[2].at.file, in_folder("conf.d/20-b.conf"));
@@ -628,13 +659,16 @@ static const struct {
     { LISTENER POOL_P BALANCER, NULL },
     { POOL_P BALANCER, "no `listeners`" },
     { LISTENER POOL_P, "no `load_balancers`" },
-    { LISTENER BALANCER "pools = ( { name = \"p\"; " ONE_ENDPOINT "}, { name = \"q\"; " ONE_ENDPOINT "} );", "no load balancer uses the pool \"q\"" },
+    { LISTENER BALANCER "pools = ( { name = \"p\"; " ONE_ENDPOINT "}, { name = \"q\"; " ONE_ENDPOINT "} );",
+      "no load balancer uses the pool \"q\"" },
     { LISTENER POOL_P BALANCER "monitors = ( { name = \"m\"; } );", "no pool uses the monitor \"m\"" },
     { LISTENER BALANCER "pools = ( { name = \"p\"; endpoints = ( { hostname = \"a.example.com\"; } ); } );", "must be DNS-only" },
-    { LISTENER BALANCER "pools = ( { name = \"p\"; endpoints = ( { tunnel = \"" TUNNEL "\"; } ); } );", "give the endpoint a `hostname`" },
+    { LISTENER BALANCER "pools = ( { name = \"p\"; endpoints = ( { tunnel = \"" TUNNEL "\"; } ); } );",
+      "give the endpoint a `hostname`" },
     { LISTENER "pools = ( { name = \"p\"; endpoints = ( { hostname = \"a.example.com\"; } ); } );"
                "load_balancers = ( { hostnames = [ \"a.example.com\" ]; default_pools = [ \"p\" ]; } );", "round in circles" },
-    { LISTENER POOL_P "load_balancers = ( { hostnames = [ \"a\" ]; default_pools = [ \"p\" ]; fallback_pool = \"p\"; when_all_down = \"503\"; } );", "never used" },
+    { LISTENER POOL_P "load_balancers = ( { hostnames = [ \"a\" ]; default_pools = [ \"p\" ]; fallback_pool = \"p\"; "
+                      "when_all_down = \"503\"; } );", "never used" },
     { LISTENER POOL_P BALANCER "include = [ \"nothing.d/*.conf\" ];", "no file matches" },
 };
 
@@ -733,7 +767,8 @@ static void check_group(const struct conf_group *group)
         assert_true(k->help && *k->help && k->help[strlen(k->help) - 1] == '.' && !strpbrk(k->help, "\t\n"));
         assert_int_equal(k->members != NULL, k->type->is_group);
         assert_false(k->required && k->fallback);
-        for (const char *const *bound = (const char *const[]){ k->fallback, k->least, k->most, "0" }, *const *end = bound + 4; bound < end; bound++)
+        for (const char *const *bound = (const char *const[]){ k->fallback, k->least, k->most, "0" },
+             *const *end = bound + 4; bound < end; bound++)
             if (*bound)
                 check_text_bound(k->type->short_name, *bound);
         for (const struct conf_key *other = group->keys; other < k; other++)
@@ -776,8 +811,10 @@ static void test_sets_of_statuses(void **state)
         const char *text;
         unsigned inside, outside; /* 0: no set at all */
     } rows[] = {
-        { "200", 200, 201 }, { "200-204", 203, 205 }, { "2xx", 299, 300 }, { "5XX", 500, 499 }, { " 200 , 301 - 302 ", 302, 303 }, { "100-599", 599, 0 },
-        { "", 0, 0 }, { ",", 0, 0 }, { "200,", 0, 0 }, { "99", 0, 0 }, { "600", 0, 0 }, { "200-", 0, 0 }, { "-200", 0, 0 }, { "2x", 0, 0 },
+        { "200", 200, 201 }, { "200-204", 203, 205 }, { "2xx", 299, 300 }, { "5XX", 500, 499 }, { " 200 , 301 - 302 ", 302, 303 },
+            { "100-599", 599, 0 },
+        { "", 0, 0 }, { ",", 0, 0 }, { "200,", 0, 0 }, { "99", 0, 0 }, { "600", 0, 0 }, { "200-", 0, 0 }, { "-200", 0, 0 }, { "2x",
+                0, 0 },
         { "0xx", 0, 0 }, { "6xx", 0, 0 }, { "299-200", 0, 0 }, { "200-299-300", 0, 0 }, { "2000", 0, 0 }, { "+200", 0, 0 },
     };
     (void)state;
@@ -793,7 +830,8 @@ static void test_sets_of_statuses(void **state)
 static void test_syntax_that_is_fine(void **state)
 {
     static const char *const texts[] = {
-        "", "\n", "# only a comment", "a = 1", "a = 1;", "a : 1, b = 2", "a = 1 b = 2", "a = -1.5e3; b = .5; c = 1.; d = 0x1F; e = 12L; f = +3;",
+        "", "\n", "# only a comment", "a = 1", "a = 1;", "a : 1, b = 2", "a = 1 b = 2",
+            "a = -1.5e3; b = .5; c = 1.; d = 0x1F; e = 12L; f = +3;",
         "a = \"x\\\"y\" /* and */ \"z\"; // end", "a = ( ); b = [ ]; c = { };", "a = ( 1, \"x\", ( true, { b = 1; } ), [ 1, 2 ] );",
         "a = { b = { a = 1; }; a = 2; };", "a = TRUE; b = False;", "a-b_c = 1; a* = 2;", "a=1//x\nb=2#y", "a = \"\\\\\"; b = 1;",
     };
