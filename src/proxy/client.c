@@ -397,6 +397,7 @@ static bool end_of_input(struct client *c)
     c->half_closed = true;
     if (c->reading == BODY_UNTIL_CLOSE) {
         c->reading = BODY_NONE;
+        stream_watch(&c->stream, c->worker->loop, stream_watched(&c->stream) & ~EV_READ); /* the end would be announced for ever */
         exchange_body_arrived(c->exchange, 0, true);
         return false;
     }

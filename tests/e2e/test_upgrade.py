@@ -157,5 +157,5 @@ def test_counted_and_logged(serve, origin):
     connection.send(b"ping")
     assert connection.read_exactly(4) == b"ping"
     connection.close()
-    line = wait_until(lambda: next(line for line in daemon.access_log() if line["status"] == 101), what="the log line, once it is over")
+    line = wait_until(lambda: next((line for line in daemon.access_log() if line["status"] == 101), None), what="the log line, once it is over")
     assert line["endpoint"] == "pool/origin"
