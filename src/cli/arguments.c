@@ -2,6 +2,7 @@
 
 #include "base/nearest.h"
 #include "base/text.h"
+#include "cli/terminal.h"
 
 #include <ctype.h>
 #include <getopt.h>
@@ -162,28 +163,42 @@ static void describe_option(const struct option_row *row, struct text *out)
         text_addf(out, " %s", row->argument);
 }
 
-static void print_aligned(FILE *f, const char *left, int width, const char *right)
+/* The left column is as wide as its widest cell, which is found out first. */
+struct help_column {
+    FILE *file; /* NULL: only measures */
+    unsigned width;
+};
+
+static void help_row(struct help_column *c, struct text *left, const char *right)
 {
-    fprintf(f, "  %-*s  %s\n", width, left, right);
+    unsigned columns = terminal_columns((struct slice){ left->p, left->n });
+
+    if (c->file)
+        fprintf(c->file, "  %s%*s  %s\n", left->p, (int)(c->width - columns), "", right);
+    else if (columns > c->width)
+        c->width = columns;
+    text_clear(left);
+}
+
+static void option_rows(const struct command *c, struct help_column *column)
+{
+    size_t n_own = count_options(c);
+
+    for (size_t i = 0; i < n_own + COMMON_ROWS; i++) {
+        const struct option_row *row = option_at(c, n_own, i);
+        struct text left = { 0 };
+        describe_option(row, &left);
+        help_row(column, &left, row->help);
+    }
 }
 
 static void print_options(const struct command *c, FILE *f)
 {
-    size_t n_own = count_options(c);
-    int width = 0;
+    struct help_column column = { 0 };
 
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < n_own + COMMON_ROWS; i++) {
-            const struct option_row *row = option_at(c, n_own, i);
-            struct text left = { 0 };
-            describe_option(row, &left);
-            if (pass == 0 && (int)left.n > width)
-                width = (int)left.n;
-            if (pass == 1)
-                print_aligned(f, left.p, width, row->help);
-            text_clear(&left);
-        }
-    }
+    option_rows(c, &column);
+    column.file = f;
+    option_rows(c, &column);
 }
 
 static void describe_command(const struct command *c, struct text *out)
@@ -195,21 +210,22 @@ static void describe_command(const struct command *c, struct text *out)
         text_addf(out, " %s", c->operands);
 }
 
-void arguments_print_commands(const struct command *const *list, FILE *f)
+static void command_rows(const struct command *const *list, struct help_column *column)
 {
-    int width = 0;
-
-    for (int pass = 0; pass < 2; pass++) {
-        for (const struct command *const *c = list; *c; c++) {
-            struct text left = { 0 };
-            describe_command(*c, &left);
-            if (pass == 0 && (int)left.n > width)
-                width = (int)left.n;
-            if (pass == 1)
-                print_aligned(f, left.p, width, (*c)->help);
-            text_clear(&left);
-        }
+    for (; *list; list++) {
+        struct text left = { 0 };
+        describe_command(*list, &left);
+        help_row(column, &left, (*list)->help);
     }
+}
+
+static void print_commands(const struct command *const *list, FILE *f)
+{
+    struct help_column column = { 0 };
+
+    command_rows(list, &column);
+    column.file = f;
+    command_rows(list, &column);
 }
 
 static void print_usage_line(const struct command *c, const char *full_name, FILE *f)
@@ -236,7 +252,7 @@ void arguments_print_help(const struct command *c, const char *full_name, FILE *
         fprintf(f, "\n%s\n", c->notes);
     if (c->subcommands) {
         fputs("\nCommands:\n", f);
-        arguments_print_commands(c->subcommands, f);
+        print_commands(c->subcommands, f);
     }
     fputs("\nOptions:\n", f);
     print_options(c, f);

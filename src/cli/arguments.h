@@ -19,7 +19,5 @@ enum arguments_result {
 enum arguments_result arguments_parse(const struct command *, const char *full_name, int argc, char **argv, void *options, int *first_operand);
 
 void arguments_print_help(const struct command *, const char *full_name, FILE *);
-/* One line per command, aligned: the name with its operands, and the help. */
-void arguments_print_commands(const struct command *const *, FILE *);
 
 #endif

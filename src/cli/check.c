@@ -54,7 +54,7 @@ static int run(const struct command *self, const void *arg, char *const *operand
 const struct command check_command = {
     .name = "check",
     .help = "checks a configuration without serving: every error, with file and line",
-    .notes = "Exit status 0 if it is valid (warnings allowed), 1 if not.",
+    .notes = "Give -c FILE, or --keys. Exit status 0 if the file is valid (warnings allowed), 1 if not.",
     .options = rows,
     .options_size = sizeof(struct options),
     .run = run,

@@ -153,12 +153,22 @@ static const char *advice(const struct client *c, CURLcode code)
     return "nobody listens there any more: is penstock running?";
 }
 
+/* Over a socket curl would speak of the host in the URL, which is none. */
+static const char *cause(const struct client *c, CURLcode code, const char *detail)
+{
+    long number = 0;
+
+    curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &number);
+    if (c->over_unix_socket && code == CURLE_COULDNT_CONNECT && number)
+        return strerror((int)number);
+    return *detail && !c->over_unix_socket ? detail : curl_easy_strerror(code);
+}
+
 static int complain_unreachable(const struct client *c, CURLcode code, const char *detail)
 {
     if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
         return cli_usage_error("--admin: %s is neither a path nor an http:// or https:// URL", c->where);
-    return cli_usage_error("the daemon can't be reached at %s (%s): %s", c->where, *detail ? detail : curl_easy_strerror(code),
-                           advice(c, code));
+    return cli_usage_error("the daemon can't be reached at %s (%s): %s", c->where, cause(c, code, detail), advice(c, code));
 }
 
 /* The detail of a problem document (RFC 9457), or what there is instead. */

@@ -16,7 +16,7 @@ struct options {
 };
 
 static const struct option_row state_rows[] = {
-    { "wait", '\0', "DURATION", offsetof(struct options, wait), "waits so long until nothing is in flight (enable: until it is healthy)", false },
+    { "wait", '\0', "DURATION", offsetof(struct options, wait), "waits at most so long until nothing is in flight (enable: until it is healthy)", false },
     CLIENT_OPTION_ROWS(struct options),
     JSON_OPTION_ROW(struct options),
     { 0 },
@@ -57,7 +57,8 @@ static int complain_unsettled(const json_t *endpoint, bool enable, const char *w
     const char *id = format_string(endpoint, "id");
 
     if (enable)
-        return cli_refuse("%s is still %s after %s: %s", id, format_string(endpoint, "state"), wait, format_string(endpoint, "reason"));
+        return cli_refuse("%s is still %s after %s: %s", id, format_string(endpoint, "state"), wait,
+                          format_reason(endpoint, format_string(endpoint, "state")));
     return cli_refuse("%s still has %" JSON_INTEGER_FORMAT " requests in flight after %s", id,
                       json_integer_value(json_object_get(endpoint, "in_flight")), wait);
 }

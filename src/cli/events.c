@@ -67,7 +67,7 @@ static void add_member(struct text *out, const char *key, const json_t *value)
 static char *describe_data(json_t *data)
 {
     struct text text = { 0 };
-    const char *key, *subject = subject_key(data), *reason = format_string(data, "reason");
+    const char *key, *subject = subject_key(data), *reason = format_reason(data, format_string(data, "to"));
     const char *tunnel = format_string(json_object_get(data, "tunnel"), "name");
     json_t *value;
 

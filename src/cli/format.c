@@ -3,11 +3,20 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 const char *format_string(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
+}
+
+const char *format_reason(const json_t *object, const char *state)
+{
+    const char *reason = format_string(object, "reason");
+    size_t n = state ? strlen(state) : 0;
+
+    return reason && n && strncmp(reason, state, n) == 0 && strncmp(reason + n, ": ", 2) == 0 ? reason + n + 2 : reason;
 }
 
 nsec_t format_parse_time(const char *rfc3339)

@@ -10,6 +10,9 @@
 /* The string of that key; NULL if it has none. */
 const char *format_string(const json_t *object, const char *key);
 
+/* The reason of that object without the state that it begins with, which stands beside it. NULL if it has none. */
+const char *format_reason(const json_t *object, const char *state);
+
 /* RFC 3339 UTC, as the API writes it; 0 for anything else. */
 nsec_t format_parse_time(const char *rfc3339);
 

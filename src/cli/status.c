@@ -81,7 +81,7 @@ static void write_load_balancers(const struct look *l, struct text *out)
         table_add(&t, TONE_PLAIN, format_string(lb, "pool"));
         table_add(&t, TONE_PLAIN, format_string(lb, "steering"));
         add_age(&t, l, lb);
-        table_add(&t, TONE_PLAIN, format_string(lb, "reason"));
+        table_add(&t, TONE_PLAIN, format_reason(lb, format_string(lb, "state")));
         free(hostnames);
     }
     write_table(&t, l, out);
@@ -106,7 +106,7 @@ static void add_endpoint(struct table *t, const struct look *l, const json_t *e,
     format_add_milliseconds(t, json_object_get(e, "latency_ms"));
     add_rate(t, before ? rate(l, integer(e, "requests"), integer(before, "requests")) : NAN);
     add_age(t, l, e);
-    table_add(t, TONE_PLAIN, format_string(e, "reason"));
+    table_add(t, TONE_PLAIN, format_reason(e, format_string(e, "state")));
 }
 
 /* The endpoint of that id in the former look. */
@@ -132,7 +132,7 @@ static void add_pool(struct table *t, const struct look *l, const json_t *pool)
     for (size_t n = 0; n < POOL_COLUMNS_BETWEEN; n++)
         table_addf(t, TONE_PLAIN, "%s", "");
     add_age(t, l, pool);
-    table_add(t, TONE_PLAIN, format_string(pool, "reason"));
+    table_add(t, TONE_PLAIN, format_reason(pool, format_string(pool, "state")));
     json_array_foreach (json_object_get(pool, "endpoints"), i, e)
         add_endpoint(t, l, e, find_before(l, format_string(e, "id")));
 }
@@ -173,7 +173,7 @@ static void write_tunnels(const struct look *l, struct text *out)
         table_add_state(&t, format_string(tunnel, "status"));
         table_add(&t, TONE_PLAIN, format_string(tunnel, "id"));
         add_age(&t, l, tunnel);
-        table_add(&t, TONE_PLAIN, format_string(tunnel, "reason"));
+        table_add(&t, TONE_PLAIN, format_reason(tunnel, format_string(tunnel, "status")));
     }
     write_table(&t, l, out);
 }

@@ -56,7 +56,7 @@ static void add_tunnel(struct table *t, const json_t *tunnel)
     else
         table_add(t, TONE_PLAIN, NULL);
     table_add(t, TONE_PLAIN, endpoints);
-    table_add(t, TONE_PLAIN, format_string(tunnel, "reason"));
+    table_add(t, TONE_PLAIN, format_reason(tunnel, format_string(tunnel, "status")));
     free(endpoints);
 }
 
@@ -165,7 +165,7 @@ static void print_tunnel(const json_t *tunnel)
     write_line(&out, "ID:", format_string(tunnel, "id"));
     text_addf(&out, "%-11s%s%s%s\n", "STATUS:", terminal_tone_begin(&terminal, tone), status, terminal_tone_end(&terminal, tone));
     write_line(&out, "SINCE:", format_string(tunnel, "since"));
-    write_line(&out, "WHY:", format_string(tunnel, "reason"));
+    write_line(&out, "WHY:", format_reason(tunnel, format_string(tunnel, "status")));
     write_line(&out, "ENDPOINTS:", endpoints);
     write_connectors(json_object_get(tunnel, "connectors"), &terminal, &out);
     format_print(&out);

@@ -205,13 +205,16 @@ static void answer_readiness(const struct request *r, bool ready, const char *ki
 
 static void answer_pool_readiness(const struct request *r, const char *name)
 {
+    struct pool_census census;
     struct pool_record *p;
 
     HASH_FIND_STR(r->control->pools, name, p);
-    if (!p)
+    if (!p) {
         answer_problem(r->call, 404, "there is no pool \"%s\"", name);
-    else
-        answer_readiness(r, p->state == POOL_HEALTHY || p->state == POOL_DEGRADED, "pool", name, pool_state_name(p->state), p->reason);
+        return;
+    }
+    pool_take_census(p->pool, clock_monotonic(), &census);
+    answer_readiness(r, pool_is_usable(p->pool, &census, USABLE_HEALTHY), "pool", name, pool_state_name(p->state), p->reason);
 }
 
 static void answer_host_readiness(const struct request *r, const char *host)
