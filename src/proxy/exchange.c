@@ -79,8 +79,11 @@ static void add_in_flight(struct worker *w, struct endpoint_live *live, int n)
     atomic_store_explicit(in_flight, atomic_load_explicit(in_flight, memory_order_relaxed) + (uint32_t)n, memory_order_relaxed);
 }
 
+/* Probes are nobody's requests: they count neither as load nor as traffic. */
 static void hold_endpoint(struct exchange *ex)
 {
+    if (ex->only)
+        return;
     ex->counted = true;
     add_in_flight(ex->worker, ex->endpoint->live, 1);
     counter_add(&worker_counts(ex->worker, ex->endpoint->live)->requests, 1);
@@ -134,8 +137,10 @@ static void finish(struct exchange *ex, enum reason reason)
         gauge_add(&w->counters.upgraded, -1);
     if (ex->state != EXCHANGE_NEW)
         retry_budget_end(&w->budget, ex->in_budget);
-    counter_add(&w->counters.failures[reason], 1);
-    histogram_add(&w->counters.latency, worker_now(w) - ex->times.start);
+    if (!ex->only) {
+        counter_add(&w->counters.failures[reason], 1);
+        histogram_add(&w->counters.latency, worker_now(w) - ex->times.start);
+    }
     exchange_log(ex, reason);
     set_state(ex, EXCHANGE_DONE);
     exchange_discard(ex);
@@ -572,7 +577,8 @@ void exchange_start(struct exchange *ex)
     ex->body_ended = ex->prefix_is_all;
     ex->body_bytes = ex->prefix.n;
     exchange_note_request_id(ex);
-    counter_add(&w->counters.requests, 1);
+    if (!ex->only)
+        counter_add(&w->counters.requests, 1);
     retry_budget_begin(&w->budget);
     set_state(ex, EXCHANGE_CHOOSING);
     if (w->local && !ex->only) {
@@ -692,7 +698,8 @@ static void note_first_byte(struct exchange *ex, unsigned status)
     struct worker *w = ex->worker;
     ex->times.first_byte = worker_now(w);
     nsec_t taken = ex->times.first_byte - ex->times.sent;
-    histogram_add(&w->counters.first_byte, taken);
+    if (!ex->only)
+        histogram_add(&w->counters.first_byte, taken);
     enum reason reason = reason_of_status(status);
     if (reason == REASON_NONE && !ex->only)
         latency_record(ex->endpoint->live, ex->times.first_byte, nsec_to_seconds(taken));
@@ -795,7 +802,8 @@ enum exchange_hold exchange_response(struct exchange *ex, struct http_head *head
     forward_response(ex, head, base, message, &out, &notes);
     ex->status = (uint16_t)status;
     ex->reason = REASON_NONE;
-    reply_count_status(ex->worker, status);
+    if (!ex->only)
+        reply_count_status(ex->worker, status);
     set_state(ex, EXCHANGE_RESPONDING);
     ssize_t n = ex->client_ops->send_head(ex->client, &out, body, last);
     if (status != 101 || n == SEND_FAILED)

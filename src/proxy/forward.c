@@ -207,7 +207,7 @@ void forward_response(const struct exchange *ex, struct http_head *head, const c
         .added = notes->fields,
         .body = message->body,
         .length = message->length,
-        .has_length = message->has_length,
+        .has_length = message->body == BODY_LENGTH, /* to HEAD and of a 304 the field itself is forwarded */
         .upgrade = head->status == 101,
     };
     if (out->upgrade)
