@@ -95,8 +95,6 @@ static void announce_record(struct control *control, struct endpoint_record *rec
     if (record->verdict.state == VERDICT_UNKNOWN)
         return;
     record->told = record->verdict.state;
-    if (told == VERDICT_UNKNOWN && record->verdict.state == VERDICT_HEALTHY && record->evidence.n_monitors == 0)
-        return; /* healthy from the start: nothing happened */
     if (announce_endpoint(told, record->verdict.state, &what))
         tell_endpoint(control, record, told, &what);
 }
@@ -137,8 +135,6 @@ static void settle_pool(struct control *control, struct pool_record *record, nse
     enum pool_state told = record->told;
     if (standing.settled)
         record->told = standing.state;
-    if (told == POOL_UNKNOWN && standing.state == POOL_HEALTHY && record->pool->n_monitors == 0)
-        return;
     struct announcement what;
     if (announce_pool(told, &standing, &what))
         tell_pool(control, record, told, &what);
