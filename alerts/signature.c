@@ -1,5 +1,6 @@
 #include "alerts/signature.h"
 
+#include "base/base64.h"
 #include "base/slice.h"
 
 #include <inttypes.h>
@@ -24,31 +25,9 @@ static bool next_secret(const char **rest, struct slice *secret)
 }
 
 /* Padding may be left out. */
-static bool decode_base64(struct slice text, struct key *out)
+static bool decode_secret(struct slice text, struct key *out)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char padded[SIGNATURE_KEY_MAX / 3 * 4 + 5];
-    unsigned char decoded[sizeof padded];
-
-    while (text.n && text.p[text.n - 1] == '=')
-        text.n--;
-    if (text.n == 0 || text.n % 4 == 1 || text.n / 4 * 3 > SIGNATURE_KEY_MAX - 3)
-        return false;
-    for (size_t i = 0; i < text.n; i++)
-        if (!memchr(alphabet, text.p[i], sizeof alphabet - 1))
-            return false;
-    size_t missing = (4 - text.n % 4) % 4;
-    memcpy(padded, text.p, text.n);
-    memset(padded + text.n, '=', missing);
-    int n = EVP_DecodeBlock(decoded, (const unsigned char *)padded, (int)(text.n + missing));
-    bool decodes = n > 0;
-    if (decodes) {
-        out->n = (size_t)n - missing;
-        memcpy(out->bytes, decoded, out->n);
-    }
-    OPENSSL_cleanse(padded, sizeof padded);
-    OPENSSL_cleanse(decoded, sizeof decoded);
-    return decodes;
+    return base64_decode(text, BASE64_PADDING_OPTIONAL, out->bytes, sizeof out->bytes, &out->n) && out->n > 0;
 }
 
 static const char *read_key(struct slice secret, struct key *out)
@@ -56,7 +35,7 @@ static const char *read_key(struct slice secret, struct key *out)
     if (slice_starts_nocase(secret, SLICE("whsk_")) || slice_starts_nocase(secret, SLICE("whpk_")))
         return "an ed25519 key, but only symmetric ones (whsec_…) are supported";
     if (slice_starts_nocase(secret, SLICE("whsec_")))
-        return decode_base64((struct slice){ secret.p + 6, secret.n - 6 }, out) ? NULL : "what follows whsec_ is not base64 of 1 to 253 bytes";
+        return decode_secret((struct slice){ secret.p + 6, secret.n - 6 }, out) ? NULL : "what follows whsec_ is not base64 of 1 to 256 bytes";
     if (secret.n > sizeof out->bytes)
         return "longer than 256 bytes";
     memcpy(out->bytes, secret.p, secret.n);

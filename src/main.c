@@ -6,6 +6,7 @@
  *   monitors/  how endpoints are probed
  *   alerts/    how people are told
  *   proxy/     the request's path, one instance per worker
+ *   edge/      tunnels that dial us: what connectors say and are told
  *   balance/   the model, live state, the verdict; the functions between a client's side and an upstream's
  *   steering/  the policies
  *   http/      messages, no sockets

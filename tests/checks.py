@@ -11,15 +11,15 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 PENSTOCK = os.environ.get("PENSTOCK", str(TOP / "build/penstock"))
-FOLDERS = ["src/base", "src/net", "src/http", "src/balance", "src/proxy", "src/control", "src/cli", "conf", "steering", "monitors", "alerts"]
+FOLDERS = ["src/base", "src/net", "src/http", "src/balance", "src/proxy", "src/edge", "src/control", "src/cli", "conf", "steering", "monitors", "alerts"]
 
 # Whom a folder may include besides itself.
 BELOW = {"base": set(), "net": {"base"}, "http": {"net", "base"}, "steering": {"base"}}
 BELOW["balance"] = {"steering", "http"} | BELOW["http"]
-for plug_in in ("monitors", "alerts", "proxy"):
+for plug_in in ("monitors", "alerts", "proxy", "edge"):
     BELOW[plug_in] = {"balance"} | BELOW["balance"]
 BELOW["conf"] = {"monitors", "alerts", "balance"} | BELOW["balance"]  # the types a file can name
-BELOW["control"] = {"monitors", "alerts", "conf", "proxy"} | BELOW["conf"]
+BELOW["control"] = {"monitors", "alerts", "conf", "proxy", "edge"} | BELOW["conf"]
 BELOW["cli"] = {"control"} | BELOW["control"]
 
 
