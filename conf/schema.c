@@ -100,11 +100,13 @@ static const struct conf_group access_log_group = { .keys = access_log_keys, .at
 
 #define TIMEOUT(f, least_, most_, default_, help_) \
     { #f, DURATION(struct timeouts, f), .fallback = default_, .least = least_, .most = most_, .help = help_ }
+#define TIMEOUT_BEFORE_ROUTE(f, least_, most_, default_, help_) \
+    { #f, DURATION(struct timeouts, f), .fallback = default_, .least = least_, .most = most_, .before_route = true, .help = help_ }
 static const struct conf_key timeouts_keys[] = {
-    TIMEOUT(client_header, "100ms", "1h", "10s", "For a request's whole head; then 408."),
-    TIMEOUT(client_body, "100ms", "1h", "30s", "Between two reads of a request's body."),
-    TIMEOUT(client_idle, "100ms", "1d", "60s", "A client's connection without a request."),
-    TIMEOUT(client_handshake, "100ms", "10m", "10s", "A client's TLS handshake."),
+    TIMEOUT_BEFORE_ROUTE(client_header, "100ms", "1h", "10s", "For a request's whole head; then 408."),
+    TIMEOUT_BEFORE_ROUTE(client_body, "100ms", "1h", "30s", "Between two reads of a request's body."),
+    TIMEOUT_BEFORE_ROUTE(client_idle, "100ms", "1d", "60s", "A client's connection without a request."),
+    TIMEOUT_BEFORE_ROUTE(client_handshake, "100ms", "10m", "10s", "A client's TLS handshake."),
     TIMEOUT(client_abort, "0s", "1h", "1s", "How long a request goes on after its client has closed its sending side."),
     TIMEOUT(connect, "10ms", "10m", "3s", "TCP connection to an endpoint; then the next one."),
     TIMEOUT(handshake, "10ms", "10m", "6s", "TCP and TLS together, to an endpoint."),
@@ -113,28 +115,30 @@ static const struct conf_key timeouts_keys[] = {
     TIMEOUT(upgrade_idle, "1s", "30d", "1h", "A WebSocket on which nothing moves."),
     TIMEOUT(queue, "0s", "10m", "5s", "Waiting while all endpoints have `max_in_flight` requests; then 503."),
     TIMEOUT(total, "0s", "30d", "0s", "A request and its response in all; \"0s\": no limit."),
-    TIMEOUT(shutdown, "0s", "1d", "30s", "For requests under way when the daemon stops."),
-    TIMEOUT(upgrade_shutdown, "0s", "1d", "5m", "For WebSockets when the daemon stops."),
+    TIMEOUT_BEFORE_ROUTE(shutdown, "0s", "1d", "30s", "For requests under way when the daemon stops."),
+    TIMEOUT_BEFORE_ROUTE(upgrade_shutdown, "0s", "1d", "5m", "For WebSockets when the daemon stops."),
     { 0 },
 };
 static const struct conf_group timeouts_group = { .keys = timeouts_keys, .at = CONF_NOWHERE, .what = "`timeouts`" };
 
 _Static_assert(HTTP_FIELDS_MAX == 256, "the range of limits.header_count");
 static const struct conf_key limits_keys[] = {
-    { "header_size", SIZE(struct limits, header_size), .fallback = "32k", .least = "1k", .most = "64k",
+    { "header_size", SIZE(struct limits, header_size), .before_route = true, .fallback = "32k", .least = "1k", .most = "64k",
       .help = "A message's head; then 431." },
-    { "header_count", COUNT(struct limits, header_count), .fallback = "100", .least = "1", .most = "256",
+    { "header_count", COUNT(struct limits, header_count), .before_route = true, .fallback = "100", .least = "1", .most = "256",
       .help = "Fields of a message's head; then 431." },
     { "body_size", SIZE(struct limits, body_size), .fallback = "0", .help = "A request's body; then 413. 0: no limit of ours." },
-    { "connections", COUNT(struct limits, connections), .fallback = "0", .most = "10000000",
+    { "connections", COUNT(struct limits, connections), .before_route = true, .fallback = "0", .most = "10000000",
       .help = "Clients' connections at a time. 0: no limit of ours." },
-    { "connections_per_client", COUNT(struct limits, connections_per_client), .fallback = "0", .most = "10000000",
+    { "connections_per_client", COUNT(struct limits, connections_per_client), .before_route = true, .fallback = "0",
+      .most = "10000000",
       .help = "The same from one address. 0: no limit of ours." },
-    { "requests_per_connection", COUNT(struct limits, requests_per_connection), .fallback = "1000", .most = "1000000000",
-      .help = "Then a kept connection is closed, to clients and to endpoints. 0: no limit." },
-    { "connection_age", DURATION(struct limits, connection_age), .fallback = "1h", .most = "30d",
-      .help = "The same by age. \"0s\": no limit." },
-    { "allow_bare_lf", FLAG(struct limits, allow_bare_lf), .fallback = "false",
+    { "requests_per_connection", COUNT(struct limits, requests_per_connection), .before_route = true, .fallback = "1000",
+      .most = "1000000000",
+      .help = "Then a client's connection is closed. 0: no limit." },
+    { "connection_age", DURATION(struct limits, connection_age), .before_route = true, .fallback = "1h", .most = "30d",
+      .help = "Age at which a client's connection is closed after a response. \"0s\": no limit." },
+    { "allow_bare_lf", FLAG(struct limits, allow_bare_lf), .before_route = true, .fallback = "false",
       .help = "Take LF alone for the end of a line in a message's head." },
     { 0 },
 };
@@ -316,10 +320,10 @@ static const struct conf_key load_balancer_keys[] = {
       .help = "Told to clients with a 503." },
     { "timeouts", GROUP(timeouts_group, FIELD(struct load_balancer, timeouts, struct timeouts)), .inherits = true,
       .default_text = "the global ones",
-      .help = "The same keys as the global group, for requests of this load balancer." },
+      .help = "Its own client_abort, connect, handshake, response_header, response_idle, upgrade_idle, queue, total." },
     { "limits", GROUP(limits_group, FIELD(struct load_balancer, limits, struct limits)), .inherits = true,
       .default_text = "the global ones",
-      .help = "The same keys as the global group, for requests of this load balancer." },
+      .help = "Its own body_size." },
     { "enabled", FLAG(struct load_balancer, enabled), .fallback = "true", .help = "Take part at all; else its hosts get 404." },
     { 0 },
 };

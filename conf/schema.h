@@ -45,6 +45,7 @@ struct conf_key {
     const char *default_text; /* for the manual, where the default is no fixed value */
     const char *least, *most; /* spelled as in a file; NULL: no bound. Of lists: the number of elements */
     bool required;
+    bool before_route;       /* takes effect before a load balancer is chosen, so that none can have it otherwise */
     bool inherits;           /* a group that another of the same kind stands in for: no defaults of its own */
     const struct conf_choice *choices;
     const struct conf_group *members;

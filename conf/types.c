@@ -387,12 +387,24 @@ static void preset_inner_group(struct loader *l, const struct conf_key *k, void 
         preset_group(l, k->members, field(k, object));
 }
 
+static void refuse_global_keys(struct loader *l, const struct conf_group *group, const config_setting_t *s)
+{
+    for (const struct conf_key *k = group->keys; k->name; k++) {
+        const config_setting_t *given = config_setting_get_member((config_setting_t *)s, k->name);
+        if (given && k->before_route)
+            conf_error(l, document_place(given), "`%s` applies before a load balancer is chosen: it can be given for all only", k->name);
+    }
+}
+
 static void read_inner_group(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
-    if (config_setting_is_group(g->settings[0]))
-        read_group(l, k->members, g->settings, 1, field(k, object));
-    else
+    if (!config_setting_is_group(g->settings[0])) {
         refuse_kind(l, k, g->settings[0]);
+        return;
+    }
+    read_group(l, k->members, g->settings, 1, field(k, object));
+    if (k->inherits)
+        refuse_global_keys(l, k->members, g->settings[0]);
 }
 
 const struct conf_type type_group = { "a group { … }", "group", .is_group = true, .preset = preset_inner_group,

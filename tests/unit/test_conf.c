@@ -455,17 +455,18 @@ static void test_endpoints_of_the_same_tls_settings_share_a_context(void **state
 static void test_load_balancers_inherit_timeouts_and_limits(void **state)
 {
     (void)state;
-    struct config *c = load_text(LISTENER POOL_P "timeouts = { connect = \"1s\"; };\nlimits = { body_size = \"1m\"; };\n"
+    struct config *c = load_text(LISTENER POOL_P "timeouts = { connect = \"1s\"; };\n"
+                                                 "limits = { body_size = \"1m\"; header_count = 9; };\n"
                                                  "load_balancers = ( { hostnames = [ \"a\" ]; default_pools = [ \"p\" ];\n"
-                                                 "  timeouts = { response_header = \"7s\"; }; limits = { header_count = 7.0; }; "
+                                                 "  timeouts = { response_header = \"7s\"; }; limits = { body_size = 7.0; }; "
                                                  "} );\n");
     const struct load_balancer *lb = &c->load_balancers[0];
     assert_int_equal(lb->timeouts.connect, NSEC_PER_SEC);
     assert_int_equal(lb->timeouts.response_header, 7 * NSEC_PER_SEC);
     assert_int_equal(lb->timeouts.handshake, 6 * NSEC_PER_SEC);
-    assert_int_equal(lb->limits.body_size, 1 << 20);
-    assert_int_equal(lb->limits.header_count, 7);
-    assert_int_equal(c->limits.header_count, 100);
+    assert_int_equal(lb->limits.body_size, 7);
+    assert_int_equal(lb->limits.header_count, 9);
+    assert_int_equal(c->limits.body_size, 1 << 20);
     assert_int_equal(c->timeouts.response_header, 120 * NSEC_PER_SEC);
     config_unref(c);
 }
