@@ -551,7 +551,8 @@ static bool admit(struct exchange *ex)
         return false;
     }
     uint64_t limit = ex->load_balancer->limits.body_size;
-    if (limit && ex->message.body == BODY_LENGTH && ex->message.length > limit) {
+    uint64_t known = ex->message.body == BODY_LENGTH ? ex->message.length : ex->prefix.n;
+    if (limit && known > limit) {
         exchange_refuse(ex, 413, REASON_BODY_TOO_LARGE);
         return false;
     }
@@ -794,7 +795,7 @@ enum exchange_hold exchange_response(struct exchange *ex, struct http_head *head
     unsigned status = head->status;
     if (ex->endpoint) {
         note_first_byte(ex, status);
-        if (reason_of_status(status) != REASON_NONE && retry_instead(ex, status))
+        if (status >= 400 && retry_instead(ex, status))
             return EXCHANGE_LET_GO;
     }
     struct message_out out;

@@ -49,7 +49,8 @@ static bool is_replaced(const struct http_field *f, bool trusted, const struct e
     case FIELD_CF_CONNECTING_IP:
     case FIELD_TRUE_CLIENT_IP: return !trusted || e->behind_cloudflare;
     case FIELD_CF_OTHER:
-    case FIELD_CF_RAY: return e->behind_cloudflare;
+    case FIELD_CF_RAY:
+    case FIELD_CDN_LOOP: return e->behind_cloudflare;
     default: return false;
     }
 }
@@ -180,18 +181,23 @@ static void rewrite_fields(const struct exchange *ex, struct http_head *head, co
         .host_port = ex->message.host_port,
         .secure = ex->secure,
     };
-    for (unsigned i = 0; i < head->n_fields; i++) {
+    bool cookies_move = false; /* their order is kept: behind a rewritten one the others follow it to the end */
+    for (unsigned i = 0; i < head->n_fields && notes->n < FORWARD_FIELDS_MAX; i++) {
         struct http_field *f = &head->fields[i];
+        struct slice name = http_field_name(base, f), value = http_field_value(base, f);
         size_t room, n = 0;
         char *out = room_for_text(notes, &room);
         if (f->id == FIELD_LOCATION)
-            n = rewrite_location(&rewrite, http_field_value(base, f), out, room);
+            n = rewrite_location(&rewrite, value, out, room);
         else if (f->id == FIELD_SET_COOKIE)
-            n = rewrite_set_cookie(&rewrite, http_field_value(base, f), out, room);
-        if (n && notes->n < FORWARD_FIELDS_MAX) {
-            f->flags |= FIELD_DROP;
-            add_written(notes, http_field_name(base, f), n);
-        }
+            cookies_move |= (n = rewrite_set_cookie(&rewrite, value, out, room)) > 0;
+        if (n)
+            add_written(notes, name, n);
+        else if (f->id == FIELD_SET_COOKIE && cookies_move)
+            add(notes, name, value);
+        else
+            continue;
+        f->flags |= FIELD_DROP;
     }
 }
 

@@ -12,6 +12,8 @@ struct pen {
 
 static inline void pen_bytes(struct pen *pen, const char *p, size_t n)
 {
+    if (!n)
+        return;
     if (n <= (size_t)(pen->end - pen->at)) {
         memcpy(pen->at, p, n);
         pen->at += n;

@@ -193,7 +193,7 @@ static void take_body(struct local_call *call, struct slice body, bool end)
         call->too_large = true;
     else
         text_add_bytes(&call->body, body.p, body.n);
-    if (end) {
+    if (call->state == CALL_RECEIVING && (end || call->too_large)) {
         call->state = CALL_RECEIVED;
         feed(call);
     }
@@ -264,6 +264,7 @@ void *local_upstream_new(struct exchange *ex)
     r->content_type = field(ex, "content-type");
     r->last_event_id = field(ex, "last-event-id");
     r->host = ex->message.host_port;
+    call->too_large = ex->message.body == BODY_LENGTH && ex->message.length > LOCAL_BODY_MAX;
     r->over_unix_socket = !ex->peer;
     if (ex->peer)
         r->client = *ex->peer;

@@ -217,7 +217,7 @@ class Origin:
             return await self._control(connection, request)
         self.requests.append(request)
         script = self.scripts.get(request.path, self.scripts.get("*"))
-        method = getattr(self, "on_" + request.parts[0].replace("-", "_"), self.on_)
+        method = getattr(self, "on_" + (request.parts or [""])[0].replace("-", "_"), self.on_)
         if script is None and getattr(method, "before_body", False):
             return await method(connection, request)
         if request.get("Expect", "").lower() == "100-continue" and script is None:
