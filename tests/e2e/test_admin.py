@@ -54,7 +54,7 @@ def test_patch_weight(daemon):
     ("PATCH", "/v1/endpoints/pool/one", {"state": "asleep"}, 400), ("PATCH", "/v1/endpoints/pool/one", {"weight": -1}, 400),
     ("PATCH", "/v1/endpoints/pool/one", {"wieght": 1}, 400), ("PATCH", "/v1/endpoints/pool/one", [1], 400),
     ("DELETE", "/v1/endpoints/pool/one", None, 405), ("POST", "/v1/status", None, 405), ("POST", "/v1/alerts/none/test", None, 404),
-    ("POST", "/v1/monitors/none/test", None, 404), ("GET", "/v1/explain", None, 400),
+    ("POST", "/v1/monitors/none/test", None, 404),
 ])
 def test_problems(daemon, method, target, body, status):
     response = daemon.admin(method, target, body)
@@ -100,11 +100,6 @@ def test_event_stream(daemon):
         seen = b""
         while b"endpoint.drained" not in seen:
             seen += connection.read_until(b"\n")
-
-
-def test_explain(daemon):
-    told = daemon.admin("GET", "/v1/explain?host=app.test&client=192.0.2.1").json()
-    assert told["load_balancer"] == "*" and told["pool"] == "pool" and told["endpoint"].startswith("pool/") and told["steps"]
 
 
 def test_metrics(daemon):

@@ -8,7 +8,7 @@ import pytest
 from client import wait_until
 from daemon import PENSTOCK, cli
 
-COMMANDS = ["serve", "check", "status", "endpoint", "explain", "monitor", "alerts", "events", "reload", "trace"]
+COMMANDS = ["serve", "check", "status", "endpoint", "monitor", "alerts", "events", "reload", "trace"]
 
 
 @pytest.fixture
@@ -90,19 +90,6 @@ def test_endpoint_that_is_not_there(daemon, arguments):
 def test_weight_that_is_none(daemon, weight):
     assert daemon.cli("endpoint", "weight", "pool/one", weight).returncode in (1, 2)
     assert daemon.endpoint("pool/one")["weight"] == 1
-
-
-def test_explain_for_people(daemon):
-    result = daemon.cli("explain", "--host", "app.test", "--client", "192.0.2.1", "--path", "/x")
-    assert result.returncode == 0 and "pool/" in result.stdout
-
-
-def test_explain_of_a_host_nobody_serves(serve, make_origin):
-    origin = make_origin("o")
-    daemon = serve(settings={"pools": [{"name": "p", "monitors": [], "endpoints": [{"name": "o", "address": origin.url}]}],
-                             "load_balancers": [{"hostnames": ["app.test"], "default_pools": ["p"]}]})
-    result = daemon.cli("explain", "--host", "other.test")
-    assert result.returncode == 1
 
 
 def test_events(daemon):

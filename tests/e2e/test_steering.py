@@ -103,18 +103,6 @@ def test_weight_at_run_time(serve, three):
     wait_until(lambda: shares(daemon, 60)["b"] > 0)
 
 
-def test_explain_says_what_happens(serve, three):
-    daemon = serve(*three, pool={"endpoint_steering": {"policy": "off"}})
-    assert daemon.cli("endpoint", "drain", "pool/a").returncode == 0
-    result = daemon.cli("explain", "--host", "app.test", "--json")
-    assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert (told["pool"], told["endpoint"]) == ("pool", "pool/b")
-    assert told["load_balancer"] == "*" and told["reason"]
-    assert any("drained" in json.dumps(step) for step in told["steps"])
-    assert shares(daemon, 5) == {"b": 5}
-
-
 def test_unknown_option_of_a_policy_is_an_error(folder, three):
     (folder / "c.conf").write_text('listeners = ( { address = ":8080"; } );\n'
                                    'pools = ( { name = "p"; endpoint_steering = { policy = "random"; luck = 7; }; endpoints = ( { address = "http://127.0.0.1:1"; } ); } );\n'
