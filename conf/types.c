@@ -392,7 +392,8 @@ static void refuse_global_keys(struct loader *l, const struct conf_group *group,
     for (const struct conf_key *k = group->keys; k->name; k++) {
         const config_setting_t *given = config_setting_get_member((config_setting_t *)s, k->name);
         if (given && k->before_route)
-            conf_error(l, document_place(given), "`%s` applies before a load balancer is chosen: it can be given for all only", k->name);
+            conf_error(l, document_place(given), "`%s` applies before a load balancer is chosen: it can be given for all only",
+                       k->name);
     }
 }
 
