@@ -227,10 +227,8 @@ static void settle_tunnel(struct control *control, struct tunnel_record *tunnel)
     set_tunnel_status(control, tunnel, status, reason);
 }
 
-void health_settle(struct control *control, bool always)
+static void settle(struct control *control)
 {
-    if (!control->unsettled && !always)
-        return;
     control->unsettled = false;
     nsec_t now = clock_monotonic();
     for (struct tunnel_record *t = control->tunnels; t; t = t->hh.next)
@@ -239,6 +237,12 @@ void health_settle(struct control *control, bool always)
         settle_pool(control, p, now);
     for (struct load_balancer_record *lb = control->load_balancers; lb; lb = lb->hh.next)
         settle_load_balancer(control, lb);
+}
+
+void health_settle(struct control *control)
+{
+    if (control->unsettled)
+        settle(control);
 }
 
 /* --- evidence --- */
@@ -259,13 +263,22 @@ static void expect_monitors(struct endpoint_record *record)
         e->monitors[i] = (struct monitor_evidence){ .name = pool->monitors[i]->name };
 }
 
-void health_read_monitors(struct control *control, struct endpoint_record *record)
+static void read_monitors(struct control *control, struct endpoint_record *record)
 {
     struct evidence monitors;
     if (scheduler_evidence(control->scheduler, record->id, &monitors))
         keep_monitors(record, &monitors);
     else
         expect_monitors(record);
+}
+
+void health_judge_all(struct control *control)
+{
+    for (struct endpoint_record *record = control->endpoints; record; record = record->hh.next) {
+        read_monitors(control, record);
+        health_judge(control, record);
+    }
+    settle(control);
 }
 
 /* Every monitor passes, the last look included. */
@@ -374,7 +387,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
         balance_epoch_move(&control->epoch);
     timer->repeat = sweep.soon ? sweep_s : sweep.later ? sweep_waiting_s : 0.;
     ev_timer_again(loop, timer); /* stops where there is nothing to wait for */
-    health_settle(control, false);
+    health_settle(control);
 }
 
 void health_init(struct control *control)

@@ -40,15 +40,6 @@ static void serve_admin(struct control *control)
     worker_serve_local(control->admin, fds, n, admin_handle, control, config_ref(control->config));
 }
 
-static void judge_all(struct control *control)
-{
-    for (struct endpoint_record *record = control->endpoints; record; record = record->hh.next) {
-        health_read_monitors(control, record);
-        health_judge(control, record);
-    }
-    health_settle(control, true);
-}
-
 void publish(struct control *control, struct config *config)
 {
     struct config *former = control->config;
@@ -60,7 +51,7 @@ void publish(struct control *control, struct config *config)
     scheduler_set_config(control->scheduler, config);
     records_follow(control, config);
     /* Before the workers see it, so that their first choice knows what we know. */
-    judge_all(control);
+    health_judge_all(control);
     publish_listening(control);
     serve_admin(control);
     sockets_commit(control->sockets, config, true);
