@@ -15,8 +15,10 @@
  *
  * A folder includes only what stands below it here (docs/architecture.md). */
 #include "cli/cli.h"
+#include "net/tls_memory.h"
 
 int main(int argc, char **argv)
 {
+    tls_memory_keep_buffers();
     return cli_main(argc, argv);
 }
