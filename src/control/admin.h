@@ -13,5 +13,7 @@ void admin_handle(void *control, struct local_call *);
 /* Subscribes event streams to the bus; once at start. And ends all streams at stop. */
 void admin_start(struct control *);
 void admin_stop(struct control *);
+/* NULL before the start and after the stop. */
+struct event_streams *admin_streams(const struct control *);
 
 #endif

@@ -1,0 +1,33 @@
+/* What answers each route of the admin API: now, or later by way of what it set going. */
+#ifndef PENSTOCK_CONTROL_HANDLERS_H
+#define PENSTOCK_CONTROL_HANDLERS_H
+
+#include "control/request.h"
+
+/* handle_state.c */
+void handle_get_status(const struct request *);
+void handle_get_load_balancers(const struct request *);
+void handle_get_pools(const struct request *);
+void handle_get_tunnels(const struct request *);
+void handle_get_tunnel(const struct request *);
+void handle_get_alerts(const struct request *);
+void handle_get_metrics(const struct request *);
+void handle_get_page(const struct request *);
+void handle_get_alive(const struct request *);
+void handle_get_ready(const struct request *);
+
+/* handle_endpoint.c */
+void handle_get_endpoint(const struct request *);
+void handle_patch_endpoint(const struct request *);
+
+/* handle_process.c */
+void handle_post_monitor_test(const struct request *);
+void handle_post_alert_test(const struct request *);
+void handle_post_reload(const struct request *);
+void handle_get_trace(const struct request *);
+void handle_post_trace(const struct request *);
+
+/* handle_events.c */
+void handle_get_events(const struct request *);
+
+#endif
