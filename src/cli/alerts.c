@@ -25,7 +25,8 @@ static void add_channel(struct table *t, const json_t *channel)
 {
     char age[FORMAT_AGE_SIZE];
     const json_t *backlog = json_object_get(channel, "backlog");
-    const char *error = json_is_true(json_object_get(channel, "closed")) ? "closed by the other side until a reload" : format_string(channel, "last_error");
+    const char *error = json_is_true(json_object_get(channel, "closed")) ? "closed by the other side until a reload"
+                                                                         : format_string(channel, "last_error");
 
     table_add(t, TONE_PLAIN, format_string(channel, "name"));
     table_add(t, TONE_PLAIN, format_string(channel, "type"));

@@ -44,7 +44,8 @@ static void fill_tables(struct getopt_tables *t, const struct command *c, size_t
     *p++ = ':'; /* a missing argument is reported as such */
     for (size_t i = 0; i < n_own + COMMON_ROWS; i++) {
         const struct option_row *row = option_at(c, n_own, i);
-        t->long_options[i] = (struct option){ row->name, row->argument ? required_argument : no_argument, NULL, FIRST_LONG_ONLY + (int)i };
+        t->long_options[i] =
+            (struct option){ row->name, row->argument ? required_argument : no_argument, NULL, FIRST_LONG_ONLY + (int)i };
         if (row->letter) {
             *p++ = row->letter;
             if (row->argument)
@@ -123,7 +124,8 @@ static enum arguments_result check_required(const struct command *c, const char 
     return ARGUMENTS_RUN;
 }
 
-enum arguments_result arguments_parse(const struct command *c, const char *full_name, int argc, char **argv, void *options, int *first_operand)
+enum arguments_result arguments_parse(const struct command *c, const char *full_name, int argc, char **argv, void *options,
+                                      int *first_operand)
 {
     struct getopt_tables tables;
     size_t n_own = count_options(c);

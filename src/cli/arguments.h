@@ -16,7 +16,8 @@ enum arguments_result {
 };
 
 /* `full_name`: "penstock endpoint drain". `options` has options_size bytes, zeroed. */
-enum arguments_result arguments_parse(const struct command *, const char *full_name, int argc, char **argv, void *options, int *first_operand);
+enum arguments_result arguments_parse(const struct command *, const char *full_name, int argc, char **argv, void *options,
+                                      int *first_operand);
 
 void arguments_print_help(const struct command *, const char *full_name, FILE *);
 

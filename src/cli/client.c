@@ -147,7 +147,8 @@ static const char *advice(const struct client *c, CURLcode code)
     if (!c->over_unix_socket)
         return "is it running, and does admin.address of its configuration say so?";
     if (access(c->where, F_OK) != 0)
-        return "there is no such socket: is penstock running, and does admin.socket of its configuration name this path? (--admin, PENSTOCK_ADMIN)";
+        return "there is no such socket: is penstock running, and does admin.socket of its configuration name this path? (--admin, "
+               "PENSTOCK_ADMIN)";
     if (access(c->where, W_OK) != 0)
         return "no permission: join the group that admin.group of its configuration names, or use sudo";
     return "nobody listens there any more: is penstock running?";
@@ -183,7 +184,8 @@ static int complain_refused(const struct client *c, long status, const json_t *p
     const char *detail = problem_detail(problem);
 
     if (status == 401)
-        return cli_usage_error("%s wants a token: give it with --token-file or PENSTOCK_TOKEN (%s)", c->where, detail ? detail : "401");
+        return cli_usage_error("%s wants a token: give it with --token-file or PENSTOCK_TOKEN (%s)", c->where,
+                               detail ? detail : "401");
     if (!detail)
         return cli_usage_error("%s answered %ld with something that isn't penstock's: is it another server?", c->where, status);
     if (status == 403 || status >= 500)
@@ -216,7 +218,8 @@ static struct curl_slist *headers_with(const struct client *c, ...)
 }
 
 /* Takes the headers over. `detail` gets curl's own words. */
-static CURLcode perform(struct client *c, const char *path, struct curl_slist *headers, char detail[static CURL_ERROR_SIZE], long *status)
+static CURLcode perform(struct client *c, const char *path, struct curl_slist *headers, char detail[static CURL_ERROR_SIZE],
+                        long *status)
 {
     char *url = mem_printf("%s%s", c->base, path);
 
@@ -260,8 +263,8 @@ static bool exchange(struct client *c, const char *method, const char *path, con
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
     prepare_call(c, method, text, answer);
-    CURLcode code = perform(c, path, headers_with(c, "Accept: application/json", text ? "Content-Type: application/json" : NULL, NULL),
-                            detail, status);
+    struct curl_slist *headers = headers_with(c, "Accept: application/json", text ? "Content-Type: application/json" : NULL, NULL);
+    CURLcode code = perform(c, path, headers, detail, status);
     if (code != CURLE_OK)
         complain_unreachable(c, code, detail);
     free(text);

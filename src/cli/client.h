@@ -14,10 +14,11 @@ struct client_options {
     const char *admin; /* NULL: $PENSTOCK_ADMIN, else CLIENT_DEFAULT_SOCKET */
     const char *token_file; /* NULL: $PENSTOCK_TOKEN, else none; URLs only */
 };
-#define CLIENT_OPTION_ROWS(type)                                                                                        \
-    { "admin", '\0', "PATH-or-URL", offsetof(type, client.admin),                                                       \
-      "where the daemon listens (default: $PENSTOCK_ADMIN, else " CLIENT_DEFAULT_SOCKET ")", false },                   \
-    { "token-file", '\0', "FILE", offsetof(type, client.token_file), "the admin token, for a URL (default: $PENSTOCK_TOKEN)", false }
+#define CLIENT_OPTION_ROWS(type) \
+    { "admin", '\0', "PATH-or-URL", offsetof(type, client.admin), \
+      "where the daemon listens (default: $PENSTOCK_ADMIN, else " CLIENT_DEFAULT_SOCKET ")", false }, \
+    { "token-file", '\0', "FILE", offsetof(type, client.token_file), \
+      "the admin token, for a URL (default: $PENSTOCK_TOKEN)", false }
 #define JSON_OPTION_ROW(type) { "json", '\0', NULL, offsetof(type, json), "prints the API's JSON, for programs", false }
 
 struct client;
@@ -39,8 +40,8 @@ int client_try(struct client *, const char *method, const char *path, const json
 /* Whether the daemon answers within that time; says nothing. */
 bool client_wait(struct client *, unsigned seconds);
 
-/* Follows an event stream until `event` returns false, the daemon ends it, or the connection breaks. Each event's data is one JSON text;
- * `id` stays valid during the call. */
+/* Follows an event stream until `event` returns false, the daemon ends it, or the connection breaks. Each event's data is one JSON
+ * text; `id` stays valid during the call. */
 enum client_stream_end { STREAM_STOPPED, STREAM_ENDED, STREAM_REFUSED };
 enum client_stream_end client_stream(struct client *, const char *path, const char *last_event_id,
                                      bool (*event)(void *arg, const char *id, const json_t *data), void *arg);

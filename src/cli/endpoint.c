@@ -16,7 +16,8 @@ struct options {
 };
 
 static const struct option_row state_rows[] = {
-    { "wait", '\0', "DURATION", offsetof(struct options, wait), "waits at most so long until nothing is in flight (enable: until it is healthy)", false },
+    { "wait", '\0', "DURATION", offsetof(struct options, wait),
+      "waits at most so long until nothing is in flight (enable: until it is healthy)", false },
     CLIENT_OPTION_ROWS(struct options),
     JSON_OPTION_ROW(struct options),
     { 0 },
@@ -165,8 +166,10 @@ static int set_weight(const struct command *self, const void *arg, char *const *
         .operands_max = 1, \
         .run = set_state, \
     }
-STATE_COMMAND(drain, "sends it nothing new; what is under way goes on", "Nothing overrides it, not even that all others are down.\n");
-STATE_COMMAND(disable, "takes it out of use altogether; what is under way goes on", "Nothing overrides it, not even that all others are down.\n");
+STATE_COMMAND(drain, "sends it nothing new; what is under way goes on",
+              "Nothing overrides it, not even that all others are down.\n");
+STATE_COMMAND(disable, "takes it out of use altogether; what is under way goes on",
+              "Nothing overrides it, not even that all others are down.\n");
 STATE_COMMAND(enable, "lifts a drain or disable", "Health decides again. It does not lift enabled = false of the configuration.\n");
 
 static const struct command weight_command = {

@@ -101,7 +101,8 @@ struct printer {
 
 static void print_event(struct printer *p, const json_t *event)
 {
-    const char *timestamp = format_string(event, "timestamp"), *severity = format_string(event, "severity"), *type = format_string(event, "type");
+    const char *timestamp = format_string(event, "timestamp"), *severity = format_string(event, "severity"),
+               *type = format_string(event, "type");
 
     free(p->last_id);
     p->last_id = mem_copy_text(format_string(event, "id"));

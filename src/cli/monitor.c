@@ -16,8 +16,9 @@ static const struct option_row rows[] = {
 };
 
 static const struct table_column columns[] = {
-    { "ENDPOINT", ALIGN_LEFT }, { "MONITOR", ALIGN_LEFT }, { "RESULT", ALIGN_LEFT },      { "STATUS", ALIGN_RIGHT }, { "CONNECT", ALIGN_RIGHT },
-    { "TLS", ALIGN_RIGHT },     { "FIRST BYTE", ALIGN_RIGHT }, { "TOTAL", ALIGN_RIGHT }, { "ADDRESS", ALIGN_LEFT }, { "WHY", ALIGN_LEFT },
+    { "ENDPOINT", ALIGN_LEFT }, { "MONITOR", ALIGN_LEFT }, { "RESULT", ALIGN_LEFT },      { "STATUS", ALIGN_RIGHT },
+    { "CONNECT", ALIGN_RIGHT }, { "TLS", ALIGN_RIGHT },    { "FIRST BYTE", ALIGN_RIGHT }, { "TOTAL", ALIGN_RIGHT },
+    { "ADDRESS", ALIGN_LEFT },  { "WHY", ALIGN_LEFT },
 };
 
 static bool passed(const json_t *result)

@@ -14,10 +14,14 @@ struct options {
 
 static const struct option_row rows[] = {
     { "config", 'c', "FILE", offsetof(struct options, config), "the configuration, penstock.conf(5)", true },
-    { "state-dir", '\0', "DIR", offsetof(struct options, state_dir), "what outlives a restart (default: $STATE_DIRECTORY, else state_dir)", false },
-    { "check-first", '\0', NULL, offsetof(struct options, check_first), "listens only once every monitor has looked at its endpoints", false },
-    { "trace", '\0', "SUBJECT,…", offsetof(struct options, trace), "logs every step of exchange, edge, health, dns, alerts", false },
-    { "log-level", '\0', "LEVEL", offsetof(struct options, log_level), "least important shown: error, warning, notice, info (default)", false },
+    { "state-dir", '\0', "DIR", offsetof(struct options, state_dir),
+      "what outlives a restart (default: $STATE_DIRECTORY, else state_dir)", false },
+    { "check-first", '\0', NULL, offsetof(struct options, check_first),
+      "listens only once every monitor has looked at its endpoints", false },
+    { "trace", '\0', "SUBJECT,…", offsetof(struct options, trace), "logs every step of exchange, edge, health, dns, alerts",
+      false },
+    { "log-level", '\0', "LEVEL", offsetof(struct options, log_level),
+      "least important shown: error, warning, notice, info (default)", false },
     { 0 },
 };
 

@@ -94,7 +94,8 @@ enum { POOL_COLUMNS_BETWEEN = 4 }; /* that only endpoints fill in: weight to req
 static void add_weight(struct table *t, const json_t *e)
 {
     bool overridden = json_is_number(json_object_get(e, "weight_override"));
-    table_addf(t, overridden ? TONE_WARNING : TONE_PLAIN, "%g%s", json_number_value(json_object_get(e, "weight")), overridden ? "*" : "");
+    table_addf(t, overridden ? TONE_WARNING : TONE_PLAIN, "%g%s", json_number_value(json_object_get(e, "weight")),
+               overridden ? "*" : "");
 }
 
 static void add_endpoint(struct table *t, const struct look *l, const json_t *e, const json_t *before)
@@ -196,7 +197,9 @@ static void write_summary(const struct look *l, struct text *out)
     double per_second = rate(l, integer(traffic, "requests"), integer(json_object_get(l->before, "traffic"), "requests"));
     const char *rejection = format_string(l->now, "last_rejection");
 
-    text_addf(out, "penstock %s, up %s, configuration %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT " connections, %" JSON_INTEGER_FORMAT " in flight",
+    text_addf(out,
+              "penstock %s, up %s, configuration %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+              " connections, %" JSON_INTEGER_FORMAT " in flight",
               format_string(l->now, "version"), format_age(format_parse_time(format_string(l->now, "started")), l->time, age),
               integer(l->now, "generation"), integer(traffic, "connections"), integer(traffic, "in_flight"));
     if (!isnan(per_second))

@@ -73,7 +73,8 @@ static void add_spaces(struct text *out, unsigned n)
 }
 
 /* How wide the last column may be; 0: as wide as it likes. */
-static unsigned last_column_limit(const struct table *t, const struct terminal *terminal, const unsigned widths[static TABLE_COLUMNS_MAX])
+static unsigned last_column_limit(const struct table *t, const struct terminal *terminal,
+                                  const unsigned widths[static TABLE_COLUMNS_MAX])
 {
     unsigned before = 0;
     for (size_t i = 0; i + 1 < t->n_columns; i++)
@@ -89,7 +90,8 @@ struct table_layout {
     unsigned last_limit;
 };
 
-static void write_cell(const struct table *t, const struct table_layout *layout, size_t column, enum tone tone, const char *text, struct text *out)
+static void write_cell(const struct table *t, const struct table_layout *layout, size_t column, enum tone tone, const char *text,
+                       struct text *out)
 {
     bool last = column + 1 == t->n_columns, right = t->columns[column].align == ALIGN_RIGHT;
     unsigned limit = last ? layout->last_limit : 0;

@@ -71,11 +71,21 @@ const char *terminal_tone_end(const struct terminal *t, enum tone tone)
     return t->colours && tone != TONE_PLAIN ? "\033[0m" : "";
 }
 
+/* Of UTF-8, by its first byte; 0: no character begins with it. */
+static unsigned sequence_length(unsigned char first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc2 || first > 0xf4)
+        return 0;
+    return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
 /* Takes one character off; malformed bytes and control characters (C0, DEL, C1) become U+FFFD. */
 static uint32_t next_character(struct slice *rest)
 {
     const unsigned char *p = (const unsigned char *)rest->p;
-    unsigned n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    unsigned n = sequence_length(p[0]);
     uint32_t c = n == 1 ? p[0] : n ? p[0] & (0x7fU >> n) : REPLACEMENT;
     unsigned used = 1;
 

@@ -68,7 +68,8 @@ static bool route_matches(const struct route *route, struct slice path, char seg
     while (next_segment(&pattern, &expected)) {
         if (!next_segment(&path, &given))
             return false;
-        if (slice_eq(expected, SLICE("{}")) ? !given.n || !percent_decode(given, segments[caught++], SEGMENT_SIZE) : !slice_eq(expected, given))
+        if (slice_eq(expected, SLICE("{}")) ? !given.n || !percent_decode(given, segments[caught++], SEGMENT_SIZE)
+                                            : !slice_eq(expected, given))
             return false;
     }
     return !path.n;
@@ -104,7 +105,8 @@ static const struct route *find_route(struct request *r, struct text *allowed)
             continue;
         if (route->method == method_served_as(r->http->method))
             return route;
-        text_addf(allowed, "%s%s%s", allowed->n ? ", " : "", http_method_name(route->method), route->method == METHOD_GET ? ", HEAD" : "");
+        text_addf(allowed, "%s%s%s", allowed->n ? ", " : "", http_method_name(route->method),
+                  route->method == METHOD_GET ? ", HEAD" : "");
     }
     return NULL;
 }

@@ -38,9 +38,11 @@ void answer_json(struct local_call *call, unsigned status, json_t *document)
     answer_document(call, status, "application/json", "", document);
 }
 
-static void answer_problem_va(struct local_call *call, unsigned status, const char *extra, json_t *members, const char *format, va_list arguments)
+static void answer_problem_va(struct local_call *call, unsigned status, const char *extra, json_t *members, const char *format,
+                              va_list arguments)
 {
-    json_t *problem = json_pack("{s:s, s:s, s:i}", "type", "about:blank", "title", http_status_phrase(status), "status", (int)status);
+    json_t *problem =
+        json_pack("{s:s, s:s, s:i}", "type", "about:blank", "title", http_status_phrase(status), "status", (int)status);
     json_t *detail = json_vsprintf(format, arguments);
 
     if (!detail) /* a name in it that isn't UTF-8 */

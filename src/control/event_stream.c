@@ -58,7 +58,8 @@ static void client_gone(void *arg)
 }
 
 /* NULL after an answer, when there are too many already. */
-static struct follower *follower_new(struct event_streams *s, struct local_call *call, const struct event_filter *filter, enum follower_state state)
+static struct follower *follower_new(struct event_streams *s, struct local_call *call, const struct event_filter *filter,
+                                     enum follower_state state)
 {
     if (s->n_followers >= EVENT_STREAMS_MAX) {
         answer_problem(call, 503, "%d clients follow the events already", EVENT_STREAMS_MAX);
@@ -102,8 +103,8 @@ static bool stream_comment(struct follower *f, const char *comment)
 
 static bool wants(const struct event_filter *filter, const struct event *e)
 {
-    return (!*filter->type || event_type_matches(filter->type, e->type)) && (!*filter->subject || strcmp(filter->subject, e->subject) == 0) &&
-           e->wall >= filter->since;
+    return (!*filter->type || event_type_matches(filter->type, e->type)) &&
+           (!*filter->subject || strcmp(filter->subject, e->subject) == 0) && e->wall >= filter->since;
 }
 
 /* False when the follower is gone. */

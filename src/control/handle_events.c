@@ -54,9 +54,10 @@ static bool take_filter(const struct request *r, struct event_filter *out)
     char since[64], limit[16];
 
     *out = (struct event_filter){ 0 };
-    if (!request_parameter(r, "after", out->after, sizeof out->after) || !request_parameter(r, "type", out->type, sizeof out->type) ||
-        !request_parameter(r, "subject", out->subject, sizeof out->subject) || !request_parameter(r, "since", since, sizeof since) ||
-        !request_parameter(r, "limit", limit, sizeof limit))
+    if (!request_parameter(r, "after", out->after, sizeof out->after) ||
+        !request_parameter(r, "type", out->type, sizeof out->type) ||
+        !request_parameter(r, "subject", out->subject, sizeof out->subject) ||
+        !request_parameter(r, "since", since, sizeof since) || !request_parameter(r, "limit", limit, sizeof limit))
         return false;
     if (*since && !parse_since(since, &out->since))
         answer_problem(r->call, 400, "since must be a time (2026-11-24T16:00:00Z) or a duration back from now (1h)");

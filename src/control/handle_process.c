@@ -47,7 +47,8 @@ static void channel_tested(void *arg, bool delivered, const char *detail)
     struct pending *p = arg;
 
     if (p->call)
-        answer_json(p->call, 200, json_pack("{s:s, s:b, s:o}", "channel", p->name, "delivered", (int)delivered, "detail", status_text_json(detail)));
+        answer_json(p->call, 200, json_pack("{s:s, s:b, s:o}", "channel", p->name, "delivered", (int)delivered, "detail",
+                                            status_text_json(detail)));
     free(p);
 }
 
@@ -68,8 +69,9 @@ static json_t *messages_json(const struct conf_messages *messages)
     json_t *list = json_array();
     for (size_t i = 0; i < messages->n; i++) {
         const struct conf_message *m = &messages->items[i];
-        json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:o}", "severity", m->severity == CONF_ERROR ? "error" : "warning", "file",
-                                              status_text_json(m->file), "line", (int)m->line, "text", status_text_json(m->text)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o, s:i, s:o}", "severity", m->severity == CONF_ERROR ? "error" : "warning", "file",
+                                        status_text_json(m->file), "line", (int)m->line, "text", status_text_json(m->text)));
     }
     return list;
 }

@@ -61,7 +61,8 @@ void handle_get_metrics(const struct request *r)
 {
     struct text body = { 0 };
     struct slice accept = r->http->accept;
-    bool openmetrics = accept.n && memmem(accept.p, accept.n, "application/openmetrics-text", strlen("application/openmetrics-text"));
+    bool openmetrics =
+        accept.n && memmem(accept.p, accept.n, "application/openmetrics-text", strlen("application/openmetrics-text"));
 
     metrics_write(r->control, openmetrics, &body);
     answer_text(r->call, 200, openmetrics ? EXPOSITION_OPENMETRICS_TYPE : EXPOSITION_PROMETHEUS_TYPE, &body);
@@ -86,7 +87,8 @@ void handle_get_alive(const struct request *r)
     answer_text(r->call, 200, "text/plain; charset=utf-8", &body);
 }
 
-static void answer_readiness(const struct request *r, bool ready, const char *kind, const char *name, const char *state, const char *reason)
+static void answer_readiness(const struct request *r, bool ready, const char *kind, const char *name, const char *state,
+                             const char *reason)
 {
     if (ready)
         handle_get_alive(r);

@@ -63,7 +63,8 @@ static void write_process(struct scrape *s)
     struct rlimit files;
     struct timespec cpu;
 
-    single(s, "process_start_time_seconds", METRIC_GAUGE, "When the process began, since the Unix epoch.", nsec_to_seconds(s->control->started));
+    single(s, "process_start_time_seconds", METRIC_GAUGE, "When the process began, since the Unix epoch.",
+           nsec_to_seconds(s->control->started));
     if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
         single(s, "process_cpu_seconds", METRIC_COUNTER, "Processor time used.", (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     write_memory(s);
@@ -82,7 +83,8 @@ static void write_build(struct scrape *s)
     exposition_sample(&s->format, &version, 1, 1);
     single(s, "penstock_config_generation", METRIC_GAUGE, "Counts configurations put in force since the start.",
            (double)s->control->config->generation);
-    single(s, "penstock_config_rejected", METRIC_GAUGE, "1 while the last configuration offered was refused and the one before serves on.",
+    single(s, "penstock_config_rejected", METRIC_GAUGE,
+           "1 while the last configuration offered was refused and the one before serves on.",
            s->control->last_rejection[0] != '\0');
     single(s, "penstock_workers", METRIC_GAUGE, "Threads that move traffic.", (double)s->control->n_workers);
 }
@@ -192,7 +194,8 @@ static void write_workers(struct scrape *s)
     write_failures(s);
     write_histogram(s, "penstock_request_duration_seconds", "From a request's first byte to the end of its response.",
                     offsetof(struct worker_counters, latency));
-    write_histogram(s, "penstock_upstream_first_byte_seconds", "From a request sent to an endpoint to the first byte of its response.",
+    write_histogram(s, "penstock_upstream_first_byte_seconds",
+                    "From a request sent to an endpoint to the first byte of its response.",
                     offsetof(struct worker_counters, first_byte));
 }
 
@@ -201,7 +204,8 @@ static void write_workers(struct scrape *s)
 enum { LABELS_MAX = 4 };
 
 /* One sample per state: 1 for the one it is in. `labels` has room for one more. */
-static void write_states(struct scrape *s, struct label labels[LABELS_MAX], size_t n, const char *const *states, size_t n_states, const char *state)
+static void write_states(struct scrape *s, struct label labels[LABELS_MAX], size_t n, const char *const *states, size_t n_states,
+                         const char *state)
 {
     for (size_t i = 0; i < n_states; i++) {
         labels[n] = (struct label){ "state", states[i] };
@@ -346,19 +350,22 @@ static const struct endpoint_row {
     { "penstock_endpoint_up", METRIC_GAUGE, "1 while an endpoint is healthy.", endpoint_is_up },
     { "penstock_endpoint_weight", METRIC_GAUGE, "Weight in use, after overrides and slow start.", endpoint_weight_now },
     { "penstock_endpoint_in_flight", METRIC_GAUGE, "Requests under way to an endpoint.", endpoint_in_flight_now },
-    { "penstock_endpoint_connections_open", METRIC_GAUGE, "Connections open to an endpoint, idle ones included.", endpoint_connections },
+    { "penstock_endpoint_connections_open", METRIC_GAUGE, "Connections open to an endpoint, idle ones included.",
+      endpoint_connections },
     { "penstock_endpoint_latency_seconds", METRIC_GAUGE, "Time to first byte of traffic, peak moving average.", endpoint_latency },
     { "penstock_endpoint_probe_latency_seconds", METRIC_GAUGE, "Time to first byte of monitors.", endpoint_probe_latency },
     { "penstock_endpoint_requests", METRIC_COUNTER, "Requests sent to an endpoint.", endpoint_requests },
     { "penstock_endpoint_failures", METRIC_COUNTER, "Failures that count against an endpoint.", endpoint_failures },
     { "penstock_endpoint_retries", METRIC_COUNTER, "Requests moved away from an endpoint that failed.", endpoint_retries },
-    { "penstock_endpoint_reuse_races", METRIC_COUNTER, "Kept connections to an endpoint that turned out closed.", endpoint_reuse_races },
+    { "penstock_endpoint_reuse_races", METRIC_COUNTER, "Kept connections to an endpoint that turned out closed.",
+      endpoint_reuse_races },
     { "penstock_endpoint_sent_bytes", METRIC_COUNTER, "Bytes sent to an endpoint.", endpoint_bytes_sent },
     { "penstock_endpoint_received_bytes", METRIC_COUNTER, "Bytes received from an endpoint.", endpoint_bytes_received },
 };
 
 /* Calls `write` for every endpoint of the configuration in force, in its order. */
-static void for_each_endpoint(struct scrape *s, void (*write)(struct scrape *, const struct endpoint_view *, const void *), const void *arg)
+static void for_each_endpoint(struct scrape *s, void (*write)(struct scrape *, const struct endpoint_view *, const void *),
+                              const void *arg)
 {
     const struct config *config = s->control->config;
 
@@ -392,7 +399,9 @@ static void write_monitor_samples(struct scrape *s, const struct endpoint_view *
     (void)arg;
     for (unsigned i = 0; i < v->record->evidence.n_monitors; i++) {
         const struct monitor_evidence *m = &v->record->evidence.monitors[i];
-        const struct label labels[] = { { "pool", v->endpoint->pool->name }, { "endpoint", v->endpoint->name }, { "monitor", m->name } };
+        const struct label labels[] = { { "pool", v->endpoint->pool->name },
+                                        { "endpoint", v->endpoint->name },
+                                        { "monitor", m->name } };
         exposition_sample(&s->format, labels, COUNT_OF(labels), m->health == HEALTH_UNKNOWN ? NAN : m->health == HEALTH_UP);
     }
 }
@@ -443,7 +452,8 @@ static const struct channel_row {
     double (*read)(const struct channel_status *);
 } channel_rows[] = {
     { "penstock_alerts_backlog", METRIC_GAUGE, "Alerts waiting for a channel or under way to it.", channel_backlog },
-    { "penstock_alerts_channel_closed", METRIC_GAUGE, "1 when the other side said for good that it takes no more alerts.", channel_closed },
+    { "penstock_alerts_channel_closed", METRIC_GAUGE, "1 when the other side said for good that it takes no more alerts.",
+      channel_closed },
     { "penstock_alerts_delivered", METRIC_COUNTER, "Alerts delivered.", channel_delivered },
     { "penstock_alerts_attempts", METRIC_COUNTER, "Attempts to deliver an alert.", channel_attempts },
     { "penstock_alerts_failures", METRIC_COUNTER, "Attempts to deliver an alert that failed.", channel_failures },

@@ -120,11 +120,14 @@ static void write_summary(const json_t *status, struct text *out)
     text_add(out, "<h1>penstock <span class=\"faint\">");
     add_escaped(out, text_of(status, "version"));
     text_addf(out, "</span></h1><p>Up %.0f d %.0f h %.0f min · configuration %" JSON_INTEGER_FORMAT " (", floor(uptime / 86400),
-              floor(fmod(uptime, 86400) / 3600), floor(fmod(uptime, 3600) / 60), json_integer_value(json_object_get(status, "generation")));
+              floor(fmod(uptime, 86400) / 3600), floor(fmod(uptime, 3600) / 60),
+              json_integer_value(json_object_get(status, "generation")));
     add_escaped(out, text_of(status, "config"));
-    text_addf(out, ") · %" JSON_INTEGER_FORMAT " connections · %" JSON_INTEGER_FORMAT " requests in flight · %" JSON_INTEGER_FORMAT " served · ",
-              json_integer_value(json_object_get(traffic, "connections")), json_integer_value(json_object_get(traffic, "in_flight")),
-              json_integer_value(json_object_get(traffic, "requests")));
+    text_addf(out,
+              ") · %" JSON_INTEGER_FORMAT " connections · %" JSON_INTEGER_FORMAT " requests in flight · %" JSON_INTEGER_FORMAT
+              " served · ",
+              json_integer_value(json_object_get(traffic, "connections")),
+              json_integer_value(json_object_get(traffic, "in_flight")), json_integer_value(json_object_get(traffic, "requests")));
     add_escaped(out, text_of(status, "time"));
     text_add(out, "</p>\n");
     if (*text_of(status, "last_rejection")) {
@@ -179,8 +182,9 @@ static void write_pool(const json_t *pool, struct text *out)
     add_escaped(out, text_of(pool, "state"));
     text_add(out, "</span></h2><p>");
     add_escaped(out, text_of(pool, "reason"));
-    text_add(out, "</p><div class=\"wide\"><table><tr><th>Endpoint<th>State<th>Address<th class=\"n\">Weight<th class=\"n\">Latency ms"
-                  "<th class=\"n\">In flight<th class=\"n\">Requests<th class=\"n\">Failures<th>Why</tr>\n");
+    text_add(out,
+             "</p><div class=\"wide\"><table><tr><th>Endpoint<th>State<th>Address<th class=\"n\">Weight<th class=\"n\">Latency ms"
+             "<th class=\"n\">In flight<th class=\"n\">Requests<th class=\"n\">Failures<th>Why</tr>\n");
     json_array_foreach (json_object_get(pool, "endpoints"), i, e)
         write_endpoint(e, out);
     end_table(out);
@@ -213,7 +217,8 @@ static void write_channels(const json_t *list, struct text *out)
 
     if (!json_array_size(list))
         return;
-    begin_table(out, "Alert channels", "<th>Name<th>Type<th class=\"n\">Backlog<th class=\"n\">Delivered<th>Last success<th>Last error");
+    begin_table(out, "Alert channels",
+                "<th>Name<th>Type<th class=\"n\">Backlog<th class=\"n\">Delivered<th>Last success<th>Last error");
     json_array_foreach (list, i, c) {
         text_add(out, "<tr>");
         cell(out, "", text_of(c, "name"));

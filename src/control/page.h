@@ -7,7 +7,8 @@
 #include <jansson.h>
 
 #define PAGE_HEADERS \
-    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n" \
+    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; " \
+    "frame-ancestors 'none'\r\n" \
     "Referrer-Policy: no-referrer\r\n"
 
 /* `status` as status_json makes it. */

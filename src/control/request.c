@@ -42,7 +42,8 @@ static bool check_members(const struct request *r, json_t *object, const char *c
         if (is_member(members, name))
             continue;
         const char *meant = nearest_member(members, name);
-        answer_problem(r->call, 400, "unknown member \"%s\"%s%s%s", name, meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "");
+        answer_problem(r->call, 400, "unknown member \"%s\"%s%s%s", name, meant ? " (did you mean \"" : "", meant ? meant : "",
+                       meant ? "\"?)" : "");
         return false;
     }
     return true;

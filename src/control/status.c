@@ -88,9 +88,10 @@ static json_t *monitors_json(const struct evidence *e)
     json_t *list = json_array();
     for (unsigned i = 0; i < e->n_monitors; i++) {
         const struct monitor_evidence *m = &e->monitors[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:o, s:o}", "name", m->name, "health", health_name(m->health), "passes",
-                                              (int)m->passes, "failures", (int)m->failures, "diagnosis", diagnosis_code(m->diagnosis), "detail",
-                                              status_text_json(m->detail), "at", status_time_json(m->at)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:o, s:o}", "name", m->name, "health",
+                                              health_name(m->health), "passes", (int)m->passes, "failures", (int)m->failures,
+                                              "diagnosis", diagnosis_code(m->diagnosis), "detail", status_text_json(m->detail),
+                                              "at", status_time_json(m->at)));
     }
     return list;
 }
@@ -152,7 +153,8 @@ static void add_passive_health(json_t *out, struct endpoint_live *live, const st
 
     json_object_set_new(out, "ejected_until", monotonic_json(ejected ? until : 0, m));
     json_object_set_new(out, "ejected_for", ejected ? json_string(reason_code(why)) : json_null());
-    json_object_set_new(out, "consecutive_failures", json_integer(atomic_load_explicit(&live->consecutive_failures, memory_order_relaxed)));
+    json_object_set_new(out, "consecutive_failures",
+                        json_integer(atomic_load_explicit(&live->consecutive_failures, memory_order_relaxed)));
 }
 
 static void add_counts(json_t *out, const struct endpoint_live *live)
@@ -173,8 +175,9 @@ static void add_counts(json_t *out, const struct endpoint_live *live)
 static json_t *endpoint_json(const struct endpoint_record *r, const struct moment *m)
 {
     const struct endpoint *e = r->endpoint;
-    json_t *out = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", e->name, "id", e->id, "state", verdict_state_name(r->verdict.state), "reason",
-                            status_text_json(r->verdict.reason), "since", status_time_json(r->since), "tunnel", status_text_json(e->tunnel));
+    json_t *out = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", e->name, "id", e->id, "state",
+                            verdict_state_name(r->verdict.state), "reason", status_text_json(r->verdict.reason), "since",
+                            status_time_json(r->since), "tunnel", status_text_json(e->tunnel));
 
     add_weights(out, e, m);
     add_operators_word(out, e);
@@ -201,7 +204,8 @@ json_t *status_endpoint_json(struct control *c, const struct endpoint_record *r)
 /* Only endpoints that the monitors call down are left, and they are used all the same. */
 static bool in_panic(const struct pool_census *census)
 {
-    return !census->at[USABLE_HEALTHY] && !census->at[USABLE_EJECTED] && !census->at[USABLE_UNKNOWN] && census->at[USABLE_LAST_RESORT];
+    return !census->at[USABLE_HEALTHY] && !census->at[USABLE_EJECTED] && !census->at[USABLE_UNKNOWN] &&
+           census->at[USABLE_LAST_RESORT];
 }
 
 static json_t *pool_endpoints_json(struct control *c, const struct pool *p, const struct moment *m)
@@ -236,8 +240,8 @@ static json_t *pool_json(struct control *c, const struct pool *p, const struct m
     struct pool_census census;
 
     pool_take_census(p, m->monotonic, &census);
-    json_t *out = json_pack("{s:s, s:s, s:o, s:o}", "name", p->name, "state", pool_state_name(r ? r->state : POOL_UNKNOWN), "reason",
-                            status_text_json(r ? r->reason : ""), "since", status_time_json(r ? r->since : 0));
+    json_t *out = json_pack("{s:s, s:s, s:o, s:o}", "name", p->name, "state", pool_state_name(r ? r->state : POOL_UNKNOWN),
+                            "reason", status_text_json(r ? r->reason : ""), "since", status_time_json(r ? r->since : 0));
     json_object_set_new(out, "enabled", json_boolean(p->enabled));
     json_object_set_new(out, "minimum_endpoints", count(p->minimum_endpoints));
     json_object_set_new(out, "healthy_endpoints", count(census.at[USABLE_HEALTHY]));
@@ -283,8 +287,9 @@ static json_t *load_balancer_json(const struct control *c, const struct load_bal
 {
     const struct load_balancer_record *r = find_load_balancer_record(c, lb->name);
     json_t *out = json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "hostnames", texts_json(&lb->hostnames), "name", lb->name, "state",
-                            load_balancer_state_name(r ? r->state : LB_UNKNOWN), "pool", status_text_json(r && r->pool ? r->pool->name : NULL),
-                            "reason", status_text_json(r ? r->reason : ""), "since", status_time_json(r ? r->since : 0));
+                            load_balancer_state_name(r ? r->state : LB_UNKNOWN), "pool",
+                            status_text_json(r && r->pool ? r->pool->name : NULL), "reason", status_text_json(r ? r->reason : ""),
+                            "since", status_time_json(r ? r->since : 0));
 
     json_object_set_new(out, "enabled", json_boolean(lb->enabled));
     json_object_set_new(out, "steering", json_string(lb->steering.policy->name));
@@ -354,8 +359,8 @@ json_t *status_tunnels_json(struct control *c)
 static void append_channel(void *arg, const struct channel_status *s)
 {
     json_t *list = arg;
-    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", s->name, "type", s->type, "backlog", count(s->backlog), "last_success",
-                            status_time_json(s->last_success), "last_error", text_unless_empty(s->last_error));
+    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", s->name, "type", s->type, "backlog", count(s->backlog),
+                            "last_success", status_time_json(s->last_success), "last_error", text_unless_empty(s->last_error));
 
     json_object_set_new(out, "last_error_at", status_time_json(s->last_error_at));
     json_object_set_new(out, "closed", json_boolean(s->closed));
@@ -409,9 +414,10 @@ static json_t *store_json(const struct control *c)
 json_t *status_json(struct control *c)
 {
     struct moment m = now();
-    json_t *out = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:b, s:i}", "version", PENSTOCK_VERSION, "time", status_time_json(m.wall), "started",
-                            status_time_json(c->started), "uptime_s", nsec_to_seconds(m.wall - c->started), "generation",
-                            count(c->config->generation), "config", status_text_json(c->config->file), "stopping", (int)c->stopping, "workers", (int)c->n_workers);
+    json_t *out = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:b, s:i}", "version", PENSTOCK_VERSION, "time",
+                            status_time_json(m.wall), "started", status_time_json(c->started), "uptime_s",
+                            nsec_to_seconds(m.wall - c->started), "generation", count(c->config->generation), "config",
+                            status_text_json(c->config->file), "stopping", (int)c->stopping, "workers", (int)c->n_workers);
 
     json_object_set_new(out, "last_rejection", text_unless_empty(c->last_rejection));
     json_object_set_new(out, "traffic", traffic_json(c));

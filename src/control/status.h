@@ -1,4 +1,5 @@
-/* The state of everything, as the JSON that `penstock status --json` and the API show. Control thread. Each returns a new reference. */
+/* The state of everything, as the JSON that `penstock status --json` and the API show. Control thread. Each function returns a new
+ * reference. */
 #ifndef PENSTOCK_CONTROL_STATUS_H
 #define PENSTOCK_CONTROL_STATUS_H
 

@@ -27,8 +27,10 @@ static const char text[] =
     "      { name = \"fra\"; address = \"http://127.0.0.1:8001\"; weight = 0.5; } ); },\n"
     "  { name = \"spare\"; monitors = [ \"app\" ]; endpoints = ( { name = \"us\"; address = \"http://127.0.0.1:8002\"; } ); }\n"
     ");\n"
-    "load_balancers = ( { hostnames = [ \"app.example.com\", \"*.app.example.com\" ]; default_pools = [ \"europe\", \"spare\" ]; } );\n"
-    "alerts = ( { name = \"ops\"; type = \"webhook\"; url = \"https://hooks.example.com/penstock\"; secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"; } );\n";
+    "load_balancers = ( { hostnames = [ \"app.example.com\", \"*.app.example.com\" ];\n"
+    "                     default_pools = [ \"europe\", \"spare\" ]; } );\n"
+    "alerts = ( { name = \"ops\"; type = \"webhook\"; url = \"https://hooks.example.com/penstock\";\n"
+    "             secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"; } );\n";
 
 static struct config *load(void)
 {
@@ -225,7 +227,8 @@ bool control_reload(struct control *c, struct conf_messages *messages)
     return sample_reload_succeeds;
 }
 
-bool control_monitor_test(struct control *c, const char *pool, const char *endpoint, void (*done)(void *arg, json_t *results), void *arg)
+bool control_monitor_test(struct control *c, const char *pool, const char *endpoint, void (*done)(void *arg, json_t *results),
+                          void *arg)
 {
     (void)c;
     if (strcmp(pool, "europe") != 0 || (endpoint && strcmp(endpoint, "ams") != 0))

@@ -130,7 +130,8 @@ static void answers_by_table(void **state)
         fake_call_init(&call, cases[i].method, cases[i].target, cases[i].body);
         admin_handle(c, &call);
         await_answer(c, &call);
-        if (call.status != cases[i].status || strcmp(call.content_type, cases[i].content_type) != 0 || !strstr(call.body.p, cases[i].contains))
+        if (call.status != cases[i].status || strcmp(call.content_type, cases[i].content_type) != 0 ||
+            !strstr(call.body.p, cases[i].contains))
             fail_msg("%s: %u %s %s", cases[i].target, call.status, call.content_type, call.body.p);
         if (call.status == 405)
             assert_memory_equal(call.extra + strlen(call.extra) - 2, "\r\n", 2);
@@ -292,7 +293,8 @@ static void reload_tells_what_was_found(void **state)
 
 static void publish(struct control *c, unsigned i)
 {
-    bus_publish(c->bus, i % 2 ? "pool.degraded" : "endpoint.drained", "europe", SEVERITY_INFO, false, json_pack("{s:i}", "number", (int)i));
+    bus_publish(c->bus, i % 2 ? "pool.degraded" : "endpoint.drained", "europe", SEVERITY_INFO, false,
+                json_pack("{s:i}", "number", (int)i));
 }
 
 /* The caller frees it. */

@@ -133,8 +133,17 @@ static void ages(void **state)
         int64_t seconds;
         const char *text;
     } cases[] = {
-        { -5, "now" },         { 0, "now" },       { 1, "1 s" },         { 59, "59 s" },          { 60, "1 min" },         { 3599, "59 min" },
-        { 3600, "1 h 0 min" }, { 7384, "2 h 3 min" }, { 86400, "1 d 0 h" }, { 90000, "1 d 1 h" }, { 8640000, "100 d 0 h" },
+        { -5, "now" },
+        { 0, "now" },
+        { 1, "1 s" },
+        { 59, "59 s" },
+        { 60, "1 min" },
+        { 3599, "59 min" },
+        { 3600, "1 h 0 min" },
+        { 7384, "2 h 3 min" },
+        { 86400, "1 d 0 h" },
+        { 90000, "1 d 1 h" },
+        { 8640000, "100 d 0 h" },
     };
     const nsec_t now = 1764000000 * NSEC_PER_SEC;
     char out[FORMAT_AGE_SIZE];
@@ -168,8 +177,9 @@ static bool hear(void *arg, const char *id, const char *data, size_t n)
     return --h->stop_after > 0;
 }
 
-static const char stream[] = ": hello\n\nid: evt_1\nevent: a.b\ndata: {\"x\":1}\n\n: keep-alive\n\nid: evt_2\r\ndata:one\r\ndata: two\r\n\r\n"
-                             "event: nothing\n\nid: evt_3\ndata\n\ndata: not ended";
+static const char stream[] =
+    ": hello\n\nid: evt_1\nevent: a.b\ndata: {\"x\":1}\n\n: keep-alive\n\nid: evt_2\r\ndata:one\r\ndata: two\r\n\r\n"
+    "event: nothing\n\nid: evt_3\ndata\n\ndata: not ended";
 
 /* However the bytes come. */
 static void event_stream_in_every_cut(void **state)

@@ -68,7 +68,8 @@ static void nothing_is_rounded_away(void **state)
     static const struct {
         double value;
         const char *text;
-    } cases[] = { { 0, "0" }, { 0.1, "0.1" }, { 1e15, "1000000000000000" }, { 1795536000.123, "1795536000.123" }, { -1, "-1" }, { 65.536, "65.536" } };
+    } cases[] = { { 0, "0" },   { 0.1, "0.1" },      { 1e15, "1000000000000000" }, { 1795536000.123, "1795536000.123" },
+                  { -1, "-1" }, { 65.536, "65.536" } };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct text out = { 0 };

@@ -25,7 +25,9 @@ static void expect_table(const struct terminal *terminal, bool cut, const char *
 
 static void columns_are_as_wide_as_their_widest_cell(void **state)
 {
-    static const char *const rows[][3] = { { "ams", "7", "fine" }, { "frankfurt", "12345", NULL }, { "", "0", "a longer reason than the others" } };
+    static const char *const rows[][3] = { { "ams", "7", "fine" },
+                                           { "frankfurt", "12345", NULL },
+                                           { "", "0", "a longer reason than the others" } };
     const struct terminal pipe = { 0 };
     (void)state;
     expect_table(&pipe, false, rows, 3,
@@ -38,7 +40,9 @@ static void columns_are_as_wide_as_their_widest_cell(void **state)
 
 static void width_is_that_on_the_screen(void **state)
 {
-    static const char *const rows[][3] = { { "münchen", "1", "ok" }, { "東京", "2", "ok" }, { "e\xcc\x81", "3", "ok" }, { "x", "4", "ok" } };
+    static const char *const rows[][3] = {
+        { "münchen", "1", "ok" }, { "東京", "2", "ok" }, { "e\xcc\x81", "3", "ok" }, { "x", "4", "ok" }
+    };
     const struct terminal pipe = { 0 };
     (void)state;
     expect_table(&pipe, false, rows, 4,
@@ -102,9 +106,9 @@ static void states_have_tones(void **state)
         const char *word;
         enum tone tone;
     } cases[] = {
-        { "healthy", TONE_GOOD }, { "degraded", TONE_WARNING }, { "ejected", TONE_WARNING }, { "drained", TONE_WARNING }, { "unknown", TONE_WARNING },
-        { "down", TONE_BAD },     { "critical", TONE_BAD },     { "fallback", TONE_BAD },    { "inactive", TONE_BAD },    { "disabled", TONE_FAINT },
-        { "whatever", TONE_PLAIN }, { "", TONE_PLAIN },
+        { "healthy", TONE_GOOD },    { "degraded", TONE_WARNING }, { "ejected", TONE_WARNING }, { "drained", TONE_WARNING },
+        { "unknown", TONE_WARNING }, { "down", TONE_BAD },         { "critical", TONE_BAD },    { "fallback", TONE_BAD },
+        { "inactive", TONE_BAD },    { "disabled", TONE_FAINT },   { "whatever", TONE_PLAIN },  { "", TONE_PLAIN },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
