@@ -26,6 +26,7 @@ void conf_messages_add(struct conf_messages *, enum conf_severity, const struct 
     __attribute__((format(printf, 4, 5)));
 void conf_messages_clear(struct conf_messages *);
 /* "FILE:LINE: message" a line; warnings say "warning: ". */
+void conf_message_print(const struct conf_message *, struct text *out); /* without the end of the line */
 void conf_messages_print(const struct conf_messages *, struct text *out);
 
 /* Reads and checks a file whole: syntax, keys, types, ranges, references, then everything that can be known without serving

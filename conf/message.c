@@ -50,13 +50,18 @@ void conf_messages_clear(struct conf_messages *m)
     *m = (struct conf_messages){ 0 };
 }
 
+void conf_message_print(const struct conf_message *message, struct text *out)
+{
+    text_add(out, message->file);
+    if (message->line)
+        text_addf(out, ":%u", message->line);
+    text_addf(out, ": %s%s", message->severity == CONF_WARNING ? "warning: " : "", message->text);
+}
+
 void conf_messages_print(const struct conf_messages *m, struct text *out)
 {
     for (size_t i = 0; i < m->n; i++) {
-        const struct conf_message *item = &m->items[i];
-        text_add(out, item->file);
-        if (item->line)
-            text_addf(out, ":%u", item->line);
-        text_addf(out, ": %s%s\n", item->severity == CONF_WARNING ? "warning: " : "", item->text);
+        conf_message_print(&m->items[i], out);
+        text_add(out, "\n");
     }
 }

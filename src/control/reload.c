@@ -39,10 +39,12 @@ static void keep_what_is_fixed(const struct control *control, struct config *con
 static void note_first_error(struct control *control, const struct conf_messages *messages)
 {
     for (size_t i = 0; i < messages->n; i++) {
-        const struct conf_message *m = &messages->items[i];
-        if (m->severity != CONF_ERROR)
+        struct text text = { 0 };
+        if (messages->items[i].severity != CONF_ERROR)
             continue;
-        snprintf(control->last_rejection, sizeof control->last_rejection, "%s:%u: %s", m->file, m->line, m->text);
+        conf_message_print(&messages->items[i], &text);
+        snprintf(control->last_rejection, sizeof control->last_rejection, "%s", text.p);
+        text_clear(&text);
         return;
     }
 }

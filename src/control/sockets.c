@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/privileges.h"
 #include "net/listener.h"
 
 #include <stdint.h>
@@ -111,24 +112,24 @@ static bool inherit(struct binding *b)
     return true;
 }
 
-/* /run/penstock and the like: the last folder is made, one above it is not. */
-static void make_folder_of(const char *path)
+/* /run/penstock and the like: the last folder is made, one above it is not. It is the user's, who removes the socket in the end. */
+static void make_folder_of(const char *path, const char *user)
 {
     const char *slash = strrchr(path, '/');
     if (!slash || slash == path)
         return;
     char *folder = mem_copy(path, (size_t)(slash - path));
     if (mkdir(folder, DIRECTORY_MODE) == 0)
-        log_info("listener", "made %s", folder);
+        privileges_give(folder, user);
     free(folder);
 }
 
-static bool open_binding(struct binding *b, const struct listen_spec *spec, char *error)
+static bool open_binding(struct binding *b, const struct listen_spec *spec, const char *user, char *error)
 {
     if (inherit(b))
         return true;
     if (is_unix(b))
-        make_folder_of(b->address + UNIX_SCHEME_LENGTH);
+        make_folder_of(b->address + UNIX_SCHEME_LENGTH, user);
     return listener_open(spec, b->fds, b->n, error);
 }
 
@@ -167,6 +168,7 @@ static bool each_of_admin(const struct config *config, bool (*each)(void *arg, c
 
 struct preparing {
     struct sockets *sockets;
+    const char *user;
     struct conf_messages *messages;
 };
 
@@ -193,7 +195,7 @@ static bool prepare_one(void *arg, const struct wanted *wanted)
     b->prepared = true;
     list_init(&b->link);
     char error[256] = "";
-    if (open_binding(b, &wanted->spec, error)) {
+    if (open_binding(b, &wanted->spec, p->user, error)) {
         list_push_back(&p->sockets->bindings, &b->link);
         log_notice("listener", "listening on %s for %s%s", b->address, wanted->what, b->inherited ? " (inherited)" : "");
         return true;
@@ -207,7 +209,7 @@ static bool prepare_one(void *arg, const struct wanted *wanted)
 
 bool sockets_prepare(struct sockets *s, const struct config *config, struct conf_messages *messages)
 {
-    struct preparing p = { s, messages };
+    struct preparing p = { s, config->user, messages };
     if (each_listener(s, config, prepare_one, &p) && each_of_admin(config, prepare_one, &p))
         return true;
     sockets_abandon(s);

@@ -26,7 +26,7 @@ static void publish(struct control *control, const struct announcement *what, co
     bus_publish(control->bus, what->type, subject, what->severity, what->recovery, data);
 }
 
-/* A reason may quote what an origin sent, or be cut within a character: JSON takes UTF-8 only. */
+/* A text may quote what an origin sent or a file holds, or be cut within a character: JSON takes UTF-8 only. */
 static json_t *reason_json(const char *reason)
 {
     json_t *text = json_string(reason);
@@ -147,9 +147,12 @@ static json_t *messages_json(const struct conf_messages *messages, enum conf_sev
 {
     json_t *list = json_array();
     for (size_t i = 0; i < messages->n && json_array_size(list) < MESSAGES_TOLD; i++) {
-        const struct conf_message *m = &messages->items[i];
-        if (m->severity == severity)
-            json_array_append_new(list, json_sprintf("%s:%u: %s", m->file, m->line, m->text));
+        struct text text = { 0 };
+        if (messages->items[i].severity != severity)
+            continue;
+        conf_message_print(&messages->items[i], &text);
+        json_array_append_new(list, reason_json(text.p));
+        text_clear(&text);
     }
     return list;
 }
