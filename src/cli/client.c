@@ -19,7 +19,8 @@ enum {
     ANSWER_MAX = 64 * 1024 * 1024,
     TOKEN_MAX = 4096,
     CONNECT_TIMEOUT_MS = 5000,
-    CALL_TIMEOUT_S = 300,    /* a reload or a test of many endpoints takes its time */
+    READ_TIMEOUT_S = 20,
+    CHANGE_TIMEOUT_S = 300,  /* a reload or a test of many endpoints takes its time */
     STREAM_SILENCE_S = 60,   /* four keep-alive comments missing */
 };
 
@@ -251,7 +252,7 @@ static void set_method(struct client *c, const char *method, const char *body)
 static void prepare_call(struct client *c, const char *method, const char *body, struct text *answer)
 {
     set_method(c, method, body);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)CALL_TIMEOUT_S);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, strcmp(method, "GET") == 0 ? (long)READ_TIMEOUT_S : (long)CHANGE_TIMEOUT_S);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, keep_body);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, answer);
 }
