@@ -136,6 +136,7 @@ void endpoint_set_addresses(struct endpoint_live *live, const struct address_set
 {
     pthread_mutex_lock(&live->address_lock);
     live->addresses = *addresses;
+    atomic_fetch_add_explicit(&live->addresses_version, 1, memory_order_release);
     pthread_mutex_unlock(&live->address_lock);
 }
 

@@ -64,6 +64,7 @@ struct endpoint_live {
 
     pthread_mutex_t address_lock;     /* guards `addresses` */
     struct address_set addresses;
+    _Atomic uint32_t addresses_version; /* moves with them, so that kept connections to former ones are not used any more */
     _Atomic uint32_t address_turn;    /* which address the next connection begins with; moves on failure */
 
     unsigned workers;

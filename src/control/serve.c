@@ -298,7 +298,7 @@ static bool open_access_log(struct control *control, const struct config *config
 
 static bool open_resolver(struct control *control, const struct config *config)
 {
-    char error[128];
+    char error[RESOLVER_ERROR_SIZE];
     control->resolver = resolver_new(control->loop, &(struct resolver_options){ .servers = config->resolver_servers }, error);
     return control->resolver || refuse("can't start the resolver: %s", error);
 }

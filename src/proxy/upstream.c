@@ -76,6 +76,7 @@ struct upstream {
     bool large_reads;
     uint8_t interims;
     struct address address;
+    uint32_t addresses_version; /* of the endpoint's addresses when `address` was last seen among them */
     bool over_unix;
 };
 
@@ -626,6 +627,7 @@ static bool dial_tcp(struct upstream *u)
 {
     struct address_set addresses;
     struct worker *w = worker_of(u);
+    u->addresses_version = atomic_load_explicit(&u->pool->live->addresses_version, memory_order_acquire);
     endpoint_get_addresses(u->pool->live, &addresses);
     if (!addresses.n || !(u->dialling = calloc(1, sizeof *u->dialling)))
         return false;
@@ -718,6 +720,24 @@ static bool serves_name(const struct upstream *u, const struct exchange *ex)
     return !u->tls_name || slice_eq(slice_of(u->tls_name), ex->host);
 }
 
+/* The name may have moved since it was dialled. */
+static bool leads_there_still(struct upstream *u)
+{
+    struct endpoint_live *live = u->pool->live;
+    uint32_t version = atomic_load_explicit(&live->addresses_version, memory_order_acquire);
+    if (u->over_unix || u->addresses_version == version)
+        return true;
+    struct address_set addresses;
+    endpoint_get_addresses(live, &addresses);
+    for (unsigned i = 0; i < addresses.n; i++) {
+        if (!address_equal(&addresses.items[i], &u->address))
+            continue;
+        u->addresses_version = version;
+        return true;
+    }
+    return false;
+}
+
 static struct upstream *take_idle(struct upstream_pool *pool, const struct exchange *ex, enum upstream_want want)
 {
     LIST_FOR_EACH(node, &pool->idle)
@@ -725,6 +745,10 @@ static struct upstream *take_idle(struct upstream_pool *pool, const struct excha
         struct upstream *u = upstream_of_link(node);
         if (!serves_name(u, ex))
             continue;
+        if (!leads_there_still(u)) {
+            upstream_close(u);
+            continue;
+        }
         if (want == UPSTREAM_ALIVE && !is_still_open(u)) {
             note_reuse_race(u);
             upstream_close(u);
