@@ -8,7 +8,7 @@ import pytest
 from client import wait_until
 from daemon import PENSTOCK, cli
 
-COMMANDS = ["serve", "check", "status", "endpoint", "monitor", "alerts", "events", "reload", "trace"]
+COMMANDS = ["serve", "check", "status", "endpoint", "tunnel", "monitor", "alerts", "events", "reload", "trace"]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_help_of_each_command(command):
     assert result.returncode == 0 and command in result.stdout and "usage" in result.stdout.lower()
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["status", "--nonsense"], ["endpoint"], ["endpoint", "drain"], ["explain"], ["serve"]])
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["status", "--nonsense"], ["endpoint"], ["endpoint", "drain"], ["serve"]])
 def test_wrong_usage(arguments):
     result = cli(*arguments)
     assert result.returncode == 2

@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from client import wait_until
 from daemon import PENSTOCK
+
+pytestmark = pytest.mark.xdist_group("demo")  # both look for a free port from 8080 on
 
 DEMO = [sys.executable, "-B", str(Path(__file__).resolve().parents[1] / "sim/demo.py"), "--penstock", PENSTOCK]
 MARK = "PENSTOCK_DEMO_OF_THE_TEST"

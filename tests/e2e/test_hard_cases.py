@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from client import Cut, chunked, wait_until
 from daemon import Daemon, endpoint
-from origin import CLOSE, HANG, Origin
+from origin import CLOSE, HANG, Gate, Origin
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: app.test\r\n"
@@ -233,6 +233,19 @@ def test_bare_lf_in_a_chunked_response_is_refused(case):
     daemon, origin = case
     origin.script("/x", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n2\nho\r\n0\r\n\r\n")
     assert daemon.get("/x").status == 502
+
+
+def test_bare_lf_in_a_chunked_response_cuts_it(case):
+    """Found too late for a 502."""
+    daemon, origin = case
+    gate = Gate()
+    origin.script("/x", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", gate, b"2\nho\r\n0\r\n\r\n")
+    with daemon.connect() as connection:
+        connection.send(GET.replace(b" / ", b" /x ") + b"\r\n")
+        assert connection.read_head().status == 200
+        gate.open()
+        with pytest.raises(Cut):
+            connection.read_until(b"0\r\n\r\n")
 
 
 def test_connection_named_fields_of_a_response_end_here(case):

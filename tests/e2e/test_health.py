@@ -17,7 +17,7 @@ def bodies(daemon, count=12):
 
 def test_monitor_takes_out_and_brings_back(serve, make_origin):
     one, two = make_origin("one"), make_origin("two")
-    daemon = serve_monitored(serve, one, two)
+    daemon = serve_monitored(serve, one, two, pool={"slow_start": "0s"})
     wait_for_state(daemon, "pool/one", "healthy")
     wait_for_state(daemon, "pool/two", "healthy")
     one.mode("unhealthy", "/healthz")

@@ -41,8 +41,8 @@ def test_not_connected_moves_on(serve, pair, method):
 
 @pytest.mark.parametrize("method", SAFE + IDEMPOTENT + OTHER)
 def test_tls_not_finished_moves_on(serve, pair, method):
-    """The first is asked for TLS but speaks plain HTTP."""
-    daemon = serve({"name": "first", "address": f"https://{pair[0].address}"}, pair[1], pool=ORDERED)
+    """The first is asked for TLS but speaks plain HTTP: it waits for the end of a head."""
+    daemon = serve({"name": "first", "address": f"https://{pair[0].address}"}, pair[1], pool=ORDERED, timeouts={"handshake": "300ms"})
     assert send(daemon, method, "/x") == "second"
 
 

@@ -1,7 +1,6 @@
 """Policies at both levels: who gets the requests. Shares have wide margins: what is tested is the rule, not the generator."""
 
 import collections
-import json
 
 import pytest
 from client import request_bytes, wait_until

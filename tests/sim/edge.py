@@ -12,6 +12,7 @@ import wire
 from wire import answer, send
 
 XFF_MAX = 100
+LOOPS_MAX = 3
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade"}
 PAGE = """<!DOCTYPE html>
 <html lang="en-US"><head><title>{host} | {title} | Cloudflare</title></head>
@@ -185,8 +186,9 @@ class Edge:
     def _request(self, head, ray, writer, upgrade):
         address = writer.get_extra_info("peername")[0]
         known = ", ".join([*head.all("X-Forwarded-For"), address])
-        fields = [(n, v) for n, v in head.fields if n.lower() not in HOP_BY_HOP and n.lower() != "x-forwarded-for"]
-        fields += [("X-Forwarded-For", known), ("CF-Connecting-IP", address), ("CF-RAY", ray), ("CDN-Loop", "cloudflare; loops=1")]
+        loops = ", ".join([*head.all("CDN-Loop"), "cloudflare"])
+        fields = [(n, v) for n, v in head.fields if n.lower() not in HOP_BY_HOP | {"x-forwarded-for", "cdn-loop"}]
+        fields += [("X-Forwarded-For", known), ("CF-Connecting-IP", address), ("CF-RAY", ray), ("CDN-Loop", loops)]
         if upgrade:
             fields += [("Connection", "Upgrade"), ("Upgrade", "websocket")]
         return wire.head_bytes(f"{head.first[0]} {head.first[1]} HTTP/1.1", fields)
@@ -198,9 +200,11 @@ def marks(ray):
 
 def forbidden(head):
     """Why the real edge answers error 1000, or None."""
-    for name in ("CF-Connecting-IP", "CF-Connecting-IPv6", "CF-RAY", "CF-IPCountry", "CF-Visitor", "CF-Worker", "CF-EW-Via", "CDN-Loop"):
+    for name in ("CF-Connecting-IP", "CF-Connecting-IPv6", "CF-RAY", "CF-IPCountry", "CF-Visitor", "CF-Worker", "CF-EW-Via"):
         if head.get(name) is not None:
             return f"{name} from a client"
+    if sum(entry.strip().startswith("cloudflare") for value in head.all("CDN-Loop") for entry in value.split(",")) > LOOPS_MAX:
+        return "CDN-Loop has too many entries"
     forwarded = head.all("X-Forwarded-For")
     if len(forwarded) > 1:
         return "two X-Forwarded-For"

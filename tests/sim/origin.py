@@ -64,7 +64,7 @@ class Request:
         self.head = head
         self.method, self.target, self.version = head.first
         self.path = self.target.partition("?")[0]
-        self.parts = self.path.split("/")[1:]
+        self.parts = self.path.split("/")[1:] or [self.path]
         self.fields = head.fields
         self.connection = connection.number
         self.served = connection.served

@@ -125,5 +125,6 @@ def answer(status, body=b"", fields=(), reason="Because"):
 
 def reset(writer):
     """Closes so that the peer sees a reset instead of an end."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if not writer.transport.is_closing():
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
