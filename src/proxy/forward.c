@@ -48,9 +48,9 @@ static bool is_replaced(const struct http_field *f, bool trusted, const struct e
     /* A stranger's word for who he is; and Cloudflare answers its own header with error 1000. */
     case FIELD_CF_CONNECTING_IP:
     case FIELD_TRUE_CLIENT_IP: return !trusted || e->behind_cloudflare;
+    /* But not CDN-Loop: it has to grow on the way, or a loop would never show (RFC 8586 section 2). */
     case FIELD_CF_OTHER:
-    case FIELD_CF_RAY:
-    case FIELD_CDN_LOOP: return e->behind_cloudflare;
+    case FIELD_CF_RAY: return e->behind_cloudflare;
     default: return false;
     }
 }
