@@ -106,6 +106,7 @@ enum endpoint_kind {
     ENDPOINT_ADDRESS,      /* a plain origin */
     ENDPOINT_HOSTNAME,     /* through Cloudflare's public edge, by a name of its own */
     ENDPOINT_TUNNEL_NAME,  /* UUID.cfargotunnel.com: can be dialled only inside Cloudflare */
+    ENDPOINT_EDGE,         /* a tunnel of our own edge: nothing is dialled */
 };
 
 struct pool;
@@ -121,7 +122,9 @@ struct endpoint {
     bool enabled;
     unsigned max_in_flight;  /* 0: no limit */
 
-    const char *tunnel;      /* UUID, lower case */
+    const char *tunnel;      /* UUID, lower case; of our edge: UUID or name, as the file has it */
+    struct tunnel *edge_tunnel; /* ENDPOINT_EDGE: attached before publishing, one reference; NULL: no such tunnel yet */
+    bool joined;             /* made from the pool's `tunnels` pattern, not written in the file */
     const char *hostname;
     const char *dial_host;   /* a name or numeric address; NULL with unix_path */
     uint16_t dial_port;
@@ -157,6 +160,8 @@ struct pool {
     unsigned minimum_endpoints;
     struct endpoint *endpoints;
     size_t n_endpoints;
+    const struct edge_pattern *patterns; /* tunnels that join when they first connect */
+    size_t n_patterns;
     struct monitor *const *monitors;
     size_t n_monitors;        /* 0: healthy from the start, judged by traffic alone */
     struct steering_conf steering;
@@ -212,6 +217,43 @@ struct channel_conf {
     struct source at;
 };
 
+/* A tunnel that stands in the file; more are made at run time. */
+struct edge_tunnel_conf {
+    const char *id, *name;
+    const char *secret;         /* base64, as in a credentials file */
+    struct source at;
+};
+
+/* Rules pushed to every connector of the tunnels named. */
+struct edge_ingress {
+    struct texts tunnels;       /* names, UUIDs, or patterns with "*" */
+    const char *json;           /* {"ingress":[…],"originRequest":{…}}: the "config" of a push */
+    uint64_t hash;
+    struct source at;
+};
+
+/* Which tunnels join a pool by themselves. */
+struct edge_pattern {
+    const char *pattern;        /* of names, "*" for any run of characters */
+    bool identical;             /* one whose ingress differs from the pool's is not used */
+    double weight;
+    struct source at;
+};
+
+struct edge_conf {
+    struct texts addresses;     /* to listen on; n == 0: there is no edge */
+    struct texts advertise;     /* host:port, for run-command */
+    const char *location;
+    unsigned expected_connections; /* per connector */
+    const char *cert, *key, *ca; /* PEM paths; NULL: made and kept in the state directory */
+    const struct edge_tunnel_conf *tunnels;
+    size_t n_tunnels;
+    struct steering_conf replica_steering;
+    const struct edge_ingress *ingress;
+    size_t n_ingress;
+    unsigned connectors_max, connections_max; /* per tunnel; 25, 100 */
+};
+
 struct config {
     struct arena arena;
     _Atomic unsigned refs;
@@ -226,6 +268,7 @@ struct config {
     struct cidr_set trusted_proxies;
     const char *resolver_servers; /* NULL: the system's */
     struct access_log_conf access_log;
+    struct edge_conf edge;
     struct timeouts timeouts;
     struct limits limits;
     struct monitor *monitors;

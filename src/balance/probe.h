@@ -36,6 +36,7 @@ struct probe {
     size_t n_headers;
     bool want_body;
     nsec_t timeout;
+    uint64_t line;                  /* over this connection of the endpoint's tunnel; 0: any */
     struct probe_result result;
     /* Runs on the control thread when the probe is over; owns it. */
     void (*done)(struct probe *, void *arg);

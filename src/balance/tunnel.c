@@ -1,0 +1,130 @@
+#include "balance/tunnel.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct tunnel_line *tunnel_line_ref(struct tunnel_line *l)
+{
+    atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+    return l;
+}
+
+void tunnel_line_unref(struct tunnel_line *l)
+{
+    if (l && atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) == 1)
+        free(l);
+}
+
+struct tunnel_connector *tunnel_connector_ref(struct tunnel_connector *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void tunnel_connector_unref(struct tunnel_connector *c)
+{
+    if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+        free(c);
+}
+
+void tunnel_view_unref(struct tunnel_view *v)
+{
+    if (!v || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < v->n_connectors; i++)
+        tunnel_connector_unref(v->connectors[i].connector);
+    for (size_t i = 0; i < v->n_lines; i++)
+        tunnel_line_unref(v->lines[i]);
+    free(v->connectors);
+    free(v->lines);
+    free(v);
+}
+
+struct tunnel *tunnel_new(const char *id, const char *name)
+{
+    struct tunnel *t = mem_zero(sizeof *t);
+    atomic_init(&t->refs, 1);
+    snprintf(t->id, sizeof t->id, "%s", id);
+    snprintf(t->name, sizeof t->name, "%s", name);
+    pthread_mutex_init(&t->lock, NULL);
+    t->view = mem_zero(sizeof *t->view);
+    atomic_init(&t->view->refs, 1);
+    return t;
+}
+
+struct tunnel *tunnel_ref(struct tunnel *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void tunnel_unref(struct tunnel *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    tunnel_view_unref(t->view);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+struct tunnel_view *tunnel_get_view(struct tunnel *t)
+{
+    pthread_mutex_lock(&t->lock);
+    struct tunnel_view *v = t->view;
+    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&t->lock);
+    return v;
+}
+
+static uint32_t count_usable(const struct tunnel_view *v)
+{
+    uint32_t n = 0;
+    for (size_t c = 0; c < v->n_connectors; c++) {
+        const struct tunnel_view_connector *vc = &v->connectors[c];
+        if (atomic_load_explicit(&vc->connector->drained, memory_order_relaxed))
+            continue;
+        for (size_t i = 0; i < vc->n_lines; i++)
+            n += tunnel_line_is_usable(v->lines[vc->first_line + i]);
+    }
+    return n;
+}
+
+/* With the lock held. */
+static bool recount(struct tunnel *t)
+{
+    uint32_t now = count_usable(t->view);
+    uint32_t before = atomic_exchange_explicit(&t->usable, now, memory_order_acq_rel);
+    return (now > 0) != (before > 0);
+}
+
+bool tunnel_set_view(struct tunnel *t, struct tunnel_view *v)
+{
+    pthread_mutex_lock(&t->lock);
+    struct tunnel_view *old = t->view;
+    t->view = v;
+    bool turned = recount(t);
+    atomic_fetch_add_explicit(&t->version, 1, memory_order_release);
+    pthread_mutex_unlock(&t->lock);
+    tunnel_view_unref(old);
+    return turned;
+}
+
+bool tunnel_set_line_state(struct tunnel *t, struct tunnel_line *l, enum line_state state)
+{
+    pthread_mutex_lock(&t->lock);
+    atomic_store_explicit(&l->state, (uint8_t)state, memory_order_release);
+    bool turned = recount(t);
+    pthread_mutex_unlock(&t->lock);
+    return turned;
+}
+
+bool tunnel_recount(struct tunnel *t)
+{
+    pthread_mutex_lock(&t->lock);
+    bool turned = recount(t);
+    pthread_mutex_unlock(&t->lock);
+    return turned;
+}

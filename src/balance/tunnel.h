@@ -1,0 +1,125 @@
+/* A tunnel that our own edge serves, as everybody sees it: who is connected, and how a stream to it is got. The edge's registry on the
+ * control thread makes it and says who is in it; the workers that own its connections say how those are. */
+#ifndef PENSTOCK_BALANCE_TUNNEL_H
+#define PENSTOCK_BALANCE_TUNNEL_H
+
+#include "balance/ops.h"
+#include "base/clock.h"
+#include "base/uuid.h"
+#include "net/address.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TUNNEL_CONNECTORS_MAX = 25, TUNNEL_CONNECTIONS_MAX = 100, TUNNEL_NAME_SIZE = 64, CONNECTOR_TEXT_SIZE = 64 };
+
+/* Of one connection. The owner writes all but SICK. */
+enum line_state {
+    LINE_USABLE,
+    LINE_SUSPECT,  /* nothing is heard of it: no new stream until it answers */
+    LINE_DRAINING, /* said that it goes, or was told to: running streams end */
+    LINE_CLOSED
+};
+
+/* One HTTP/2 connection of a connector. Counted; its `owner` is for the thread of `worker` alone. */
+struct tunnel_line {
+    _Atomic unsigned refs;
+    uint64_t id;                    /* never repeats in this process; 0 is none */
+    unsigned char uuid[16];         /* what the connector is told */
+    unsigned index;                 /* connIndex */
+    nsec_t opened_wall;
+    struct address peer;
+    _Atomic unsigned worker;        /* who owns it; changes once at the most, before its first request */
+    _Atomic uint8_t state;          /* enum line_state */
+    _Atomic bool sick;              /* control: monitors found that it does not carry requests */
+    _Atomic uint32_t in_flight;     /* owner */
+    _Atomic nsec_t rtt;             /* owner; 0: not measured yet */
+    void *owner;                    /* struct edge_connection */
+};
+struct tunnel_line *tunnel_line_ref(struct tunnel_line *);
+void tunnel_line_unref(struct tunnel_line *);
+
+/* One running cloudflared. Counted, immutable but for the atomics; a view lists its lines. */
+struct tunnel_connector {
+    _Atomic unsigned refs;
+    char id[UUID_TEXT_SIZE];
+    char version[CONNECTOR_TEXT_SIZE], arch[CONNECTOR_TEXT_SIZE];
+    nsec_t run_at_wall;
+    uint64_t hash;                  /* of the id */
+    float latitude, longitude;      /* of its address; NaN: unknown */
+    _Atomic double weight;          /* control */
+    _Atomic bool drained;           /* control: by the operator */
+};
+struct tunnel_connector *tunnel_connector_ref(struct tunnel_connector *);
+void tunnel_connector_unref(struct tunnel_connector *);
+
+/* Who is connected at one time: immutable, counted. */
+struct tunnel_view {
+    _Atomic unsigned refs;
+    size_t n_connectors, n_lines;
+    struct tunnel_view_connector {
+        struct tunnel_connector *connector; /* one reference */
+        size_t first_line, n_lines;         /* in `lines` */
+    } *connectors;
+    struct tunnel_line **lines;             /* one reference each, grouped by connector */
+};
+void tunnel_view_unref(struct tunnel_view *);
+
+struct tunnel {
+    _Atomic unsigned refs;
+    char id[UUID_TEXT_SIZE];
+    char name[TUNNEL_NAME_SIZE];
+    _Atomic uint32_t usable;        /* lines that a new stream may go to; 0: the tunnel is no candidate */
+    _Atomic uint64_t version;       /* moves with each new view */
+    pthread_mutex_t lock;           /* guards `view` and the counting of `usable`; taken when somebody comes or goes, never per request */
+    struct tunnel_view *view;       /* never NULL */
+};
+
+struct tunnel *tunnel_new(const char *id, const char *name);
+struct tunnel *tunnel_ref(struct tunnel *);
+void tunnel_unref(struct tunnel *); /* NULL is fine */
+/* One reference to the present view. Any thread. */
+struct tunnel_view *tunnel_get_view(struct tunnel *);
+/* Takes the view over. Control thread. True if the tunnel became usable by it, or ceased to be: the caller moves the epoch. */
+bool tunnel_set_view(struct tunnel *, struct tunnel_view *);
+/* The line's owner, or control for `sick` and `drained`: sets it and counts anew. True as above. */
+bool tunnel_set_line_state(struct tunnel *, struct tunnel_line *, enum line_state);
+bool tunnel_recount(struct tunnel *);
+
+static inline bool tunnel_line_is_usable(const struct tunnel_line *l)
+{
+    return atomic_load_explicit(&l->state, memory_order_acquire) == LINE_USABLE && !atomic_load_explicit(&l->sick, memory_order_relaxed);
+}
+static inline bool tunnel_is_usable(const struct tunnel *t)
+{
+    return atomic_load_explicit(&t->usable, memory_order_acquire) > 0;
+}
+
+/* --- the gate: how a worker gets a stream without knowing the edge --- */
+
+enum { TUNNEL_TRIES_MAX = 3 }; /* connections of one tunnel that one request may meet */
+
+struct tunnel_wish {
+    uint64_t line;                  /* this connection and no other: a probe; 0: any */
+    const uint64_t *tried;          /* ids of lines that are out of the question */
+    unsigned n_tried;
+    bool has_body;
+    uint64_t random, key;           /* for the replica steering, see steering/policy.h */
+    float latitude, longitude;      /* of the client; NaN: unknown */
+};
+struct tunnel_opened {
+    const struct upstream_ops *ops;
+    void *upstream;                 /* NULL: none, see reason. It is ready: the request may be sent at once */
+    uint64_t line;                  /* id of the connection it goes over */
+    enum reason reason;
+};
+struct tunnel_gate {
+    void *worker;                   /* the edge's half of this worker */
+    struct tunnel_opened (*open)(void *worker, struct tunnel *, struct exchange *, const struct tunnel_wish *);
+    /* For the log line: the connector's address. */
+    void (*describe)(const void *upstream, char *address, size_t size);
+};
+
+#endif
