@@ -119,6 +119,14 @@ def test_manual_has_every_subcommand_and_option_that_help_prints():
             assert option in manual, f"{command} {option}"
 
 
+def test_manual_has_every_type_of_event():
+    types = {found for path in (TOP / "src/control").glob("*.c")
+             for found in re.findall(r'"((?:endpoint|pool|load_balancer|tunnel|config|certificate|alert)\.[a-z_]+)"', path.read_text())}
+    assert "tunnel.inactive" in types
+    manual = (TOP / "docs/penstock.1").read_text()
+    assert not [name for name in sorted(types) if not re.search(rf"^{re.escape(name)}\t", manual, re.M)]
+
+
 @pytest.mark.parametrize("page", ["docs/penstock.1", "docs/penstock.conf.5"])
 def test_manual_pages_are_sound_roff(page):
     if not shutil.which("groff"):

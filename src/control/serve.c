@@ -271,7 +271,6 @@ static bool open_sockets(struct control *control, const struct config *config)
 static bool take_hold(struct daemon *d, const struct config *config)
 {
     char error[STATE_DIR_ERROR_SIZE];
-    privileges_limits();
     if (!state_dir_open(&d->state_dir, d->options->state_dir, config, error))
         return refuse("%s", error);
     d->control.state_dir = d->state_dir.path;
@@ -447,6 +446,7 @@ int control_serve(const struct serve_options *options)
 {
     int status = EXIT_FAILURE;
     signal(SIGPIPE, SIG_IGN);
+    privileges_limits(); /* before there is a secret in memory */
     struct config *config = load(options->config_path);
     if (!config)
         return status;
