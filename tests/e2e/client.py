@@ -26,7 +26,7 @@ def wait_until(fact, timeout=15, what=None):
         time.sleep(0.01)
 
 
-class Cut(Exception):
+class Cut(ConnectionError):
     """The connection ended in the middle of a response, or before one."""
 
 
