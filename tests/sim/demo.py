@@ -144,7 +144,7 @@ Three tunnels behind a stand-in for Cloudflare's edge, all with the same configu
         say(f"""penstock (pid {self.processes['penstock'].pid}) serves http://{HOST}/ from them at 127.0.0.1:{self.port}; its configuration and log are in
 {os.path.relpath(self.folder)}/. Try in another terminal:
 
-    curl -H 'Host: {HOST}' http://127.0.0.1:{self.port}/       a different tunnel each time
+    curl -H 'Host: {HOST}' http://127.0.0.1:{self.port}/       one of the three answers with its name
     {shlex.join(command)}
     kill {self.processes[first].pid}                  takes the tunnel {first} down: requests go on, and a signed alert shows here
     {shlex.join([os.path.relpath(part) if part.startswith(str(HERE)) else part for part in self.connector_command(first)])}
@@ -155,9 +155,10 @@ Alerts show below. Ctrl-C ends the demo and all its processes.
 
     def print_alert(self, delivery):
         self.alerts.append(delivery)
+        data = delivery.data
+        subject = data.get("endpoint") or (data.get("tunnel") or {}).get("name") or data.get("pool") or json.dumps(data)
         signature = f"REFUSED, {delivery.problem}" if delivery.problem else "signature verified"
-        say(f"{time.strftime('%H:%M:%S')} webhook ({signature}): {delivery.type} [{delivery.event.get('severity')}] "
-            f"{json.dumps(delivery.data)}")
+        say(f"{time.strftime('%H:%M:%S')} webhook ({signature}): {delivery.type} [{delivery.event.get('severity')}] {subject}: {data.get('reason')}")
 
     # --- facts ---
 
