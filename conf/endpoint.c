@@ -2,6 +2,7 @@
 #include "conf/parts.h"
 
 #include "base/uuid.h"
+#include "conf/files.h"
 #include "net/address.h"
 
 #include <math.h>
@@ -93,9 +94,7 @@ static void reach_target(struct loader *l, struct endpoint *e, const struct targ
     e->kind = ENDPOINT_ADDRESS;
     e->tls = t->tls;
     if (t->is_unix) {
-        e->unix_path = path_beside(arena, e->at.file, t->host);
-        if (strlen(e->unix_path) > UNIX_PATH_MAX)
-            conf_error(l, e->at, "%s is too long for a unix socket: 107 characters at most", e->unix_path);
+        e->unix_path = socket_path(l, "address", t->host, e->at);
         return;
     }
     e->dial_host = is_numeric(t->host) ? arena_copy_text(arena, t->host) : host_name_of(arena, t->host);

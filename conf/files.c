@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -31,6 +32,18 @@ const char *name_file(struct loader *l, const char *path, struct source at)
     l->files[l->n_files++] = (struct named_file){ whole, at };
     if (wrong)
         conf_error(l, at, "can't read %s: %s", whole, wrong);
+    return whole;
+}
+
+const char *socket_path(struct loader *l, const char *key, const char *given, struct source at)
+{
+    struct arena *arena = &l->config->arena;
+    const char *path = strncmp(given, "unix:", 5) == 0 ? given + 5 : given, *whole = path_beside(arena, at.file, path);
+    char here[PATH_MAX];
+    if (*whole != '/' && getcwd(here, sizeof here))
+        whole = arena_printf(arena, "%s/%s", here, whole);
+    if (!*path || strlen(whole) >= sizeof((struct sockaddr_un *)0)->sun_path)
+        conf_error(l, at, "`%s` \"%s\": a unix socket needs a path of at most 107 characters", key, given);
     return whole;
 }
 
@@ -79,8 +92,8 @@ static bool may(const struct account *a, const char *path, mode_t bit)
     return st.st_mode & (in_group(a, st.st_gid) ? bit << 3 : bit);
 }
 
-/* The first thing on the way that keeps the account from reading, cut off in `path` (absolute, no links); false if there is none.
- * */
+/* The first thing on the way that keeps the account from reading, cut off in `path` (absolute, no links); false if there is
+ * none. */
 static bool find_obstacle(const struct account *a, char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {

@@ -7,7 +7,6 @@
 
 #include <grp.h>
 #include <string.h>
-#include <sys/un.h>
 
 static bool is_loopback(const char *host)
 {
@@ -31,14 +30,6 @@ static const char *what_is_wrong_with(const char *address, char host[256])
     if (strcmp(host, "localhost") != 0 && !address_parse(host, port, &a))
         return "the host must be an address of this machine in digits, localhost, or left out for all addresses";
     return NULL;
-}
-
-static const char *unix_address(struct loader *l, const char *address, struct source at)
-{
-    const char *path = path_beside(&l->config->arena, at.file, address + 5);
-    if (!address[5] || strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
-        conf_error(l, at, "`address` \"%s\": a unix socket needs a path of at most 107 characters", address);
-    return arena_printf(&l->config->arena, "unix:%s", path);
 }
 
 static void make_tls_server(struct loader *l, const struct members *m, struct listener *listener)
@@ -83,7 +74,7 @@ void finish_listener(struct loader *l, const struct members *m, void *object)
     char host[256];
 
     if (address && strncmp(address, "unix:", 5) == 0)
-        listener->address = unix_address(l, address, at);
+        listener->address = arena_printf(&l->config->arena, "unix:%s", socket_path(l, "address", address, at));
     else if (address && what_is_wrong_with(address, host))
         conf_error(l, at, "`address` \"%s\": %s", address, what_is_wrong_with(address, host));
     if (listener->http2) {
@@ -107,12 +98,12 @@ static void check_group(struct loader *l, const char *name, struct source at)
 
 void finish_admin(struct loader *l, const struct members *m, void *object)
 {
-    const struct admin_conf *admin = object;
+    struct admin_conf *admin = object;
     struct source at = member_place(m, "address");
     char host[256];
 
-    if (strlen(admin->socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
-        conf_error(l, member_place(m, "socket"), "a unix socket needs a path of at most 107 characters");
+    if (member_text(m, "socket"))
+        admin->socket = socket_path(l, "socket", member_text(m, "socket"), member_place(m, "socket"));
     if (admin->group)
         check_group(l, admin->group, member_place(m, "group"));
     if (!admin->address)

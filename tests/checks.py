@@ -102,6 +102,19 @@ def test_nothing_is_left_for_later():
     assert not found
 
 
+def test_tarball_has_every_file_of_the_tree():
+    build = Path(PENSTOCK).resolve().parent
+    tracked = subprocess.run(["git", "ls-files"], cwd=TOP, capture_output=True, text=True)
+    if tracked.returncode or not (build / "Makefile").exists():
+        pytest.skip("not a clone, or not built by make")
+    subprocess.run(["make", "-s", "-C", str(build), "distdir"], check=True, capture_output=True, timeout=100)
+    folder = next(build.glob("penstock-*.*/configure")).parent
+    missing = [name for name in tracked.stdout.split() if (TOP / name).exists() and not (folder / name).exists()]
+    subprocess.run(["chmod", "-R", "u+w", str(folder)], check=True)
+    shutil.rmtree(folder)
+    assert not missing
+
+
 def test_manual_has_every_key_as_the_program_knows_it():
     """`docs/keys.py` writes both lists."""
     result = subprocess.run([sys.executable, str(TOP / "docs/keys.py"), "--check", PENSTOCK], capture_output=True, text=True, timeout=20)

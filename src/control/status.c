@@ -83,7 +83,7 @@ static const char *health_name(enum health h)
     return names[h];
 }
 
-static json_t *monitors_json(const struct evidence *e)
+static json_t *monitors_json(const struct evidence *e, const struct moment *now)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < e->n_monitors; i++) {
@@ -91,7 +91,7 @@ static json_t *monitors_json(const struct evidence *e)
         json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:o, s:o}", "name", m->name, "health",
                                               health_name(m->health), "passes", (int)m->passes, "failures", (int)m->failures,
                                               "diagnosis", diagnosis_code(m->diagnosis), "detail", status_text_json(m->detail),
-                                              "at", status_time_json(m->at)));
+                                              "at", monotonic_json(m->at, now)));
     }
     return list;
 }
@@ -188,7 +188,7 @@ static json_t *endpoint_json(const struct endpoint_record *r, const struct momen
     json_object_set_new(out, "address", dialled_json(e));
     json_object_set_new(out, "addresses", addresses_json(r->live));
     json_object_set_new(out, "dialable", json_boolean(atomic_load_explicit(&r->live->dialable, memory_order_relaxed)));
-    json_object_set_new(out, "monitors", monitors_json(&r->evidence));
+    json_object_set_new(out, "monitors", monitors_json(&r->evidence, m));
     return out;
 }
 

@@ -111,6 +111,11 @@ static void give_buffers(struct client *c)
     c->in = c->next = NULL;
 }
 
+static void count_sent(struct client *c)
+{
+    counter_add(&c->worker->counters.bytes_to_clients, h1_out_take_sent(&c->out));
+}
+
 /* --- ending --- */
 
 static void client_close(struct client *c)
@@ -123,6 +128,7 @@ static void client_close(struct client *c)
     timer_disarm(&w->timers, &c->timer);
     soon_cancel(&c->soon);
     give_buffers(c);
+    count_sent(c);
     h1_out_clear(&c->out, &w->buffers);
     if (c->counted)
         client_count_leave(w->options.client_counts, &c->peer);
@@ -718,7 +724,7 @@ static ssize_t after_send(struct client *c, ssize_t taken, size_t given)
         client_close(c);
         return SEND_FAILED;
     }
-    counter_add(&c->worker->counters.bytes_to_clients, (uint64_t)taken);
+    count_sent(c);
     if ((size_t)taken < given || !h1_out_is_empty(&c->out))
         watch_for_room(c);
     return taken;

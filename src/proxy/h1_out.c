@@ -197,6 +197,7 @@ static ssize_t write_attempt(struct h1_out *o, struct stream *s, const struct h1
     if (!n)
         return 0;
     ssize_t written = stream_write(s, iov, n);
+    o->sent += written > 0 ? (uint64_t)written : 0;
     ssize_t taken = written < 0 && written != STREAM_AGAIN ? -1 : settle(o, w, a, written < 0 ? 0 : (size_t)written);
     o->joined = s->ssl && o->pending && a->payload.n;
     return taken;

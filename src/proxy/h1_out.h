@@ -10,6 +10,7 @@
 struct h1_out {
     struct buffer *pending; /* head and framing bytes that go before anything else; NULL: none */
     uint64_t chunk_left;    /* payload owed to the chunk that was announced */
+    uint64_t sent;          /* bytes the socket took and nobody counted yet, heads and framing among them */
     bool chunked;           /* how the message under way is framed */
     bool joined;            /* TLS has seen pending bytes and payload as one: they must be offered together again */
 };
@@ -43,6 +44,13 @@ static inline bool h1_out_needs_payload(const struct h1_out *o)
 static inline bool h1_out_is_empty(const struct h1_out *o)
 {
     return !o->pending;
+}
+/* How many bytes left since it was last asked. */
+static inline uint64_t h1_out_take_sent(struct h1_out *o)
+{
+    uint64_t sent = o->sent;
+    o->sent = 0;
+    return sent;
 }
 void h1_out_clear(struct h1_out *, struct buffer_pool *);
 

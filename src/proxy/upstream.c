@@ -193,6 +193,13 @@ static void stop_dialling(struct upstream *u)
     u->dialling = NULL;
 }
 
+static void count_sent(struct upstream *u)
+{
+    uint64_t n = h1_out_take_sent(&u->out);
+    counter_add(&worker_of(u)->counters.bytes_to_upstreams, n);
+    counter_add(&counts_of(u)->bytes_sent, n);
+}
+
 static void give_memory(struct upstream *u)
 {
     struct worker *w = worker_of(u);
@@ -216,6 +223,7 @@ static void upstream_close(struct upstream *u)
     timer_disarm(&w->timers, &u->timer);
     soon_cancel(&u->soon);
     give_memory(u);
+    count_sent(u);
     h1_out_clear(&u->out, &w->buffers);
     list_push_back(&w->dead_upstreams, &u->link);
     struct endpoint_counts *counts = counts_of(u);
@@ -809,6 +817,7 @@ static ssize_t swallow(struct upstream *u, size_t given)
 {
     if (!u->write_broken) {
         u->write_broken = true;
+        count_sent(u);
         h1_out_clear(&u->out, &worker_of(u)->buffers);
         set_deadline(u, BROKEN_WRITE_TIME);
         worker_soon(worker_of(u), &u->soon);
@@ -820,8 +829,7 @@ static ssize_t after_send(struct upstream *u, ssize_t taken, size_t given, bool 
 {
     if (taken < 0)
         return swallow(u, given);
-    counter_add(&worker_of(u)->counters.bytes_to_upstreams, (uint64_t)taken);
-    counter_add(&counts_of(u)->bytes_sent, (uint64_t)taken);
+    count_sent(u);
     u->written = true;
     if ((size_t)taken < given || !h1_out_is_empty(&u->out))
         watch_for_room(u);

@@ -117,6 +117,16 @@ def test_metrics(daemon):
     assert openmetrics.get("Content-Type").startswith("application/openmetrics-text") and openmetrics.body.endswith(b"# EOF\n")
 
 
+def test_bytes_are_counted_with_their_heads_in_all_four_directions(daemon):
+    with daemon.connect() as connection:
+        connection.send(sent := request_bytes("GET", "/"))
+        connection.read_response()
+    for direction in ("client_received", "client_sent", "upstream_received", "upstream_sent"):
+        assert wait_until(lambda: daemon.metric(f"penstock_{direction}_bytes_total")) >= len(sent), direction
+    assert daemon.metric("penstock_client_received_bytes_total") == len(sent)
+    assert daemon.metric("penstock_endpoint_sent_bytes_total") >= len(sent), "with the fields that are added"
+
+
 def test_health_paths(daemon):
     assert daemon.admin("GET", "/livez").status == 200
     assert daemon.admin("GET", "/readyz?host=app.test").status == 200

@@ -583,6 +583,26 @@ static void test_secrets_and_headers(void **state)
     config_unref(c);
 }
 
+/* The kernel takes a socket's path as it is given, and the daemon knows only absolute ones. */
+static void test_sockets_beside_a_file_named_from_here(void **state)
+{
+    (void)state;
+    struct conf_messages messages = { 0 };
+    char here[PATH_MAX], expected[PATH_MAX];
+    write_file("relative.conf", POOL_P BALANCER "listeners = ( { address = \"unix:web.sock\"; } );\n"
+                                                "admin = { socket = \"admin.sock\"; };\n", 0644);
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(test_folder), 0);
+    struct config *c = conf_load("relative.conf", &messages);
+    assert_int_equal(chdir(here), 0);
+    assert_non_null(c);
+    snprintf(expected, sizeof expected, "unix:%s", in_folder("web.sock"));
+    assert_string_equal(c->listeners[0].address, expected);
+    assert_string_equal(c->admin.socket, in_folder("admin.sock"));
+    conf_messages_clear(&messages);
+    config_unref(c);
+}
+
 static void test_process_keys(void **state)
 {
     (void)state;
@@ -861,6 +881,7 @@ int main(void)
         cmocka_unit_test(test_load_balancer),
         cmocka_unit_test(test_secrets_and_headers),
         cmocka_unit_test(test_process_keys),
+        cmocka_unit_test(test_sockets_beside_a_file_named_from_here),
         cmocka_unit_test(test_tls_listener),
         cmocka_unit_test(test_includes_append_lists_and_paths_start_at_their_file),
         cmocka_unit_test(test_warnings_leave_the_result_valid),

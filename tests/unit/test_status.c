@@ -118,6 +118,23 @@ static void overrides_show(void **state)
     json_decref(e);
 }
 
+/* Evidence keeps instants of the monotonic clock; people get the time of day. */
+static void results_of_monitors_have_the_time_of_day(void **state)
+{
+    struct control *c = *state;
+    struct endpoint_record *r = control_find_endpoint(c, "europe/ams");
+    char before[CLOCK_RFC3339_SIZE], after[CLOCK_RFC3339_SIZE];
+
+    clock_rfc3339(clock_wall() - 60 * NSEC_PER_SEC, before);
+    r->evidence.monitors[0].at = clock_monotonic();
+    json_t *e = status_endpoint_json(c, r);
+    clock_rfc3339(clock_wall() + 60 * NSEC_PER_SEC, after);
+    const char *told = json_string_value(at(e, "monitors.0.at"));
+    assert_non_null(told);
+    assert_true(strcmp(before, told) < 0 && strcmp(told, after) < 0);
+    json_decref(e);
+}
+
 /* The secret of the alert channel stands in the configuration. */
 static void no_secret_is_shown(void **state)
 {
@@ -198,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keys_by_table, start, stop),
         cmocka_unit_test_setup_teardown(overrides_show, start, stop),
+        cmocka_unit_test_setup_teardown(results_of_monitors_have_the_time_of_day, start, stop),
         cmocka_unit_test_setup_teardown(no_secret_is_shown, start, stop),
         cmocka_unit_test_setup_teardown(metrics_of_it, start, stop),
         cmocka_unit_test_setup_teardown(families_are_told_once, start, stop),
