@@ -281,10 +281,12 @@ static bool take_hold(struct daemon *d, const struct config *config)
     return true;
 }
 
-static bool open_store(struct control *control)
+static bool open_store(struct control *control, const struct config *config)
 {
     char error[STORE_ERROR_SIZE];
     control->store = store_open(control->loop, &(struct store_options){ .directory = control->state_dir }, error);
+    if (!control->store && config->user)
+        return refuse("%s (the state directory and what is in it must belong to user \"%s\")", error, config->user);
     return control->store || refuse("%s", error);
 }
 
@@ -364,7 +366,7 @@ static bool start(struct daemon *d)
     static const struct scheduler_callbacks callbacks = { publish_run_probe, health_take_evidence };
     struct control *control = &d->control;
     const struct config *config = d->first;
-    if (!take_hold(d, config) || !open_store(control) || !open_access_log(control, config) || !open_resolver(control, config))
+    if (!take_hold(d, config) || !open_store(control, config) || !open_access_log(control, config) || !open_resolver(control, config))
         return false;
     make_messengers(d);
     if (!start_workers(d, config) || !start_admin(d))

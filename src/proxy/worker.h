@@ -29,7 +29,7 @@ struct worker_options {
     void *arg;
 };
 
-/* Any thread, before worker_start. */
+/* Any thread, before its loop runs. */
 struct worker *worker_new(struct ev_loop *, const struct worker_options *);
 /* After its loop has ended. */
 void worker_free(struct worker *);
