@@ -16,6 +16,7 @@ import dns  # noqa: E402
 import edge  # noqa: E402
 import hook  # noqa: E402
 import origin as origin_module  # noqa: E402
+import peer as peer_module  # noqa: E402
 import wire  # noqa: E402
 
 
@@ -64,6 +65,23 @@ def make_origin(background):
 @pytest.fixture
 def origin(make_origin):
     return make_origin()
+
+
+@pytest.fixture
+def make_peer():
+    made = []
+
+    def make(name="peer", **options):
+        made.append(peer_module.Peer(name, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def peer(make_peer):
+    return make_peer()
 
 
 @pytest.fixture
