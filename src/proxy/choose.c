@@ -321,7 +321,8 @@ enum choice_result choose(struct exchange *ex)
     if (ex->only) {
         chosen = was_tried(ex, ex->only) ? NULL : ex->only;
     } else {
-        for (enum usability level = USABLE_HEALTHY; !chosen && level < USABLE_LAST_RESORT; level++)
+        /* Full is no reason to send to what is worse: it queues. */
+        for (enum usability level = USABLE_HEALTHY; !chosen && !full && level < USABLE_LAST_RESORT; level++)
             chosen = choose_at_level(ex, level, &full);
         /* A request that failed somewhere is not sent on to what is known to be down: it would only fail later. */
         if (!chosen && !full && (!ex->n_tried || ex->load_balancer->fallback_pool))
