@@ -84,6 +84,8 @@ enum upstream_stage {
 char *exchange_body_space(struct exchange *, size_t *room);
 /* `n` bytes of payload stand there now. `end`: the body is complete. */
 void exchange_body_arrived(struct exchange *, size_t n, bool end);
+/* Nothing stands there after all: an upgraded connection holds no buffer while it waits. */
+void exchange_body_missed(struct exchange *);
 /* There is room again for what the client's side did not take. */
 void exchange_client_writable(struct exchange *);
 /* The client is gone, or broke the rules in the middle of its body. It is not told anything any more. */

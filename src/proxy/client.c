@@ -42,7 +42,8 @@ struct client {
     struct http_parser parser;
     struct chunk_decoder decoder;
     uint64_t body_left;  /* of a body with a length */
-    nsec_t body_began;
+    nsec_t body_began;   /* moved on by the time in which the client could not send */
+    nsec_t held_since;   /* since when the body is not awaited: no room, or a 100 that the client waits for; 0: it is */
     uint32_t consumed;   /* bytes of `in` that belong to the request under way */
     uint32_t requests;
     uint32_t lingered;
@@ -54,7 +55,7 @@ struct client {
     bool until_close;    /* the response ends with the connection */
     bool head_sent;      /* a response was begun for the request under way */
     bool half_closed;    /* the client has finished sending */
-    bool paused;         /* there is no room for more of the body */
+    bool last;           /* the client said that the request under way is its last */
     bool in_event;       /* a callback of this connection is on the stack: it goes on by itself */
     bool counted;        /* in the table of connections per client */
     struct address peer;
@@ -74,8 +75,11 @@ struct client *client_of_link(struct list *link)
     return CONTAINER_OF(link, struct client, link);
 }
 
+/* The load balancer's, as long as there is one. */
 static const struct timeouts *timeouts_of(const struct client *c)
 {
+    if (c->exchange && c->exchange->timeouts)
+        return c->exchange->timeouts;
     return &c->worker->snapshot->config->timeouts;
 }
 
@@ -98,8 +102,23 @@ static void set_deadline(struct client *c, nsec_t after)
 /* Only a body that could come and does not is the client's fault. */
 static void set_body_deadline(struct client *c)
 {
-    bool awaited = (c->reading == BODY_LENGTH || c->reading == BODY_CHUNKED) && !c->paused && !c->expects;
+    bool awaited = (c->reading == BODY_LENGTH || c->reading == BODY_CHUNKED) && !c->held_since;
+    if (c->state == CLIENT_EXCHANGE && stream_watched(&c->stream) & EV_WRITE) /* the deadline is for the response meanwhile */
+        return;
     set_deadline(c, awaited ? timeouts_of(c)->client_body : NO_DEADLINE);
+}
+
+static void hold_body(struct client *c)
+{
+    if (!c->held_since)
+        c->held_since = worker_now(c->worker);
+}
+
+static void release_body(struct client *c)
+{
+    if (c->held_since)
+        c->body_began += worker_now(c->worker) - c->held_since;
+    c->held_since = 0;
 }
 
 static void give_buffers(struct client *c)
@@ -175,15 +194,19 @@ static void start_lingering(struct client *c)
     set_deadline(c, LINGER_TIME);
 }
 
+static bool next_has_come(const struct client *c)
+{
+    return c->next || (c->in && c->in->end > c->consumed);
+}
+
 /* The response is with the socket, or on its way there: close once it is, but not before the client can have read it. */
 static void finish_and_close(struct client *c)
 {
     if (h1_out_is_empty(&c->out)) {
-        if (c->reading == BODY_NONE && !(c->in && c->in->end > c->consumed)) {
+        if (c->last && c->reading == BODY_NONE && !next_has_come(c))
             client_close(c); /* nothing of the client's is unread: a close can't turn into a reset */
-            return;
-        }
-        start_lingering(c);
+        else
+            start_lingering(c);
         return;
     }
     set_state(c, CLIENT_FLUSH);
@@ -265,7 +288,7 @@ static void begin_exchange(struct client *c)
     ex->secure = c->stream.ssl != NULL;
     c->consumed = head->length;
     c->minor = head->minor;
-    c->head_sent = c->until_close = c->paused = false;
+    c->head_sent = c->until_close = false;
 
     enum http_parse_error error = http_request_rules(head, ex->base, &ex->message);
     if (!error)
@@ -277,12 +300,20 @@ static void begin_exchange(struct client *c)
     }
     c->requests++;
     c->keep_alive = ex->message.keep_alive;
+    c->last = !c->keep_alive;
     c->expects = ex->message.expect_continue && !ex->prefix.n;
     c->exchange = ex;
     c->body_began = worker_now(w);
+    c->held_since = c->expects ? c->body_began : 0;
     set_state(c, CLIENT_EXCHANGE);
     set_body_deadline(c);
     exchange_start(ex);
+    if (!c->exchange)
+        return;
+    if (c->reading != BODY_NONE)
+        set_body_deadline(c); /* now that the load balancer is known */
+    if (c->half_closed)
+        exchange_client_half_closed(c->exchange);
 }
 
 /* A head larger than the small buffer goes on in a large one. */
@@ -330,15 +361,23 @@ static bool parse_head(struct client *c)
 
 /* --- reading --- */
 
+/* What OpenSSL has already no event will announce. */
+static void watch_for_more(struct client *c)
+{
+    stream_watch(&c->stream, c->worker->loop, EV_READ);
+    if (stream_has_pending(&c->stream))
+        worker_soon(c->worker, &c->soon);
+}
+
 static void wait_for_request(struct client *c)
 {
-    if (c->worker->stopping) {
+    if (c->worker->stopping || c->half_closed) {
         client_close(c);
         return;
     }
     set_state(c, CLIENT_IDLE);
     give_buffers(c);
-    stream_watch(&c->stream, c->worker->loop, EV_READ);
+    watch_for_more(c);
     set_deadline(c, timeouts_of(c)->client_idle);
 }
 
@@ -415,15 +454,19 @@ static bool end_of_input(struct client *c)
 static bool take_held_bytes(struct client *c, char *space, size_t room)
 {
     size_t n = c->in->end - c->consumed;
+    if (!n) {
+        buffer_give(&c->worker->buffers, c->in);
+        c->in = c->next;
+        c->next = NULL;
+        c->consumed = 0;
+        return true;
+    }
     if (n > room)
         n = room;
     memcpy(space, c->in->data + c->consumed, n);
     c->consumed += (uint32_t)n;
-    if (c->consumed == c->in->end)
-        give_buffers(c);
-    if (n)
-        exchange_body_arrived(c->exchange, n, false);
-    return c->exchange != NULL;
+    exchange_body_arrived(c->exchange, n, false);
+    return true;
 }
 
 /* One read of the body; true when another one is worth trying. */
@@ -433,7 +476,7 @@ static bool read_body_once(struct client *c)
     size_t room;
     char *space = exchange_body_space(ex, &room);
     if (!space) {
-        c->paused = true;
+        hold_body(c);
         stream_watch(&c->stream, c->worker->loop, stream_watched(&c->stream) & ~EV_READ);
         set_body_deadline(c);
         return false;
@@ -454,6 +497,7 @@ static bool read_body_once(struct client *c)
     }
     counter_add(&c->worker->counters.bytes_from_clients, (uint64_t)n);
     c->expects = false;
+    release_body(c);
 
     size_t payload = (size_t)n;
     if (c->reading == BODY_LENGTH) {
@@ -489,13 +533,15 @@ static void read_body(struct client *c)
     for (int i = 0; i < READS_PER_EVENT; i++)
         if (!read_body_once(c))
             break;
+    if (c->exchange)
+        exchange_body_missed(c->exchange);
 }
 
 /* The request is complete and its answer is awaited: what comes now is the next request, or the end. */
 static void read_ahead(struct client *c)
 {
     struct buffer *in = c->next ? c->next : c->in;
-    if (!buffer_room(in)) {
+    if (!in || !buffer_room(in)) {
         stream_watch(&c->stream, c->worker->loop, stream_watched(&c->stream) & ~EV_READ);
         return;
     }
@@ -504,9 +550,9 @@ static void read_ahead(struct client *c)
         return;
     if (n == STREAM_EOF) {
         c->half_closed = true;
-        c->keep_alive = false;
         stream_watch(&c->stream, c->worker->loop, stream_watched(&c->stream) & ~EV_READ);
-        exchange_client_half_closed(c->exchange);
+        if (c->exchange)
+            exchange_client_half_closed(c->exchange);
         return;
     }
     if (n < 0) {
@@ -555,10 +601,10 @@ static void readable(struct client *c)
     case CLIENT_IDLE:
     case CLIENT_HEAD: read_head(c); break;
     case CLIENT_EXCHANGE:
-        if (c->reading != BODY_NONE)
-            read_body(c);
-        else
+        if (c->reading == BODY_NONE)
             read_ahead(c);
+        else if (c->exchange)
+            read_body(c);
         break;
     case CLIENT_LINGER: read_and_forget(c); break;
     case CLIENT_FLUSH:
@@ -586,7 +632,7 @@ static bool shift_to_next_request(struct client *c)
 static bool may_keep(const struct client *c)
 {
     const struct limits *limits = limits_of(c);
-    return c->keep_alive && !c->worker->stopping && !c->half_closed
+    return c->keep_alive && !c->worker->stopping && (!c->half_closed || next_has_come(c))
         && (!limits->requests_per_connection || c->requests < limits->requests_per_connection)
         && (!limits->connection_age || worker_now(c->worker) - c->born < limits->connection_age);
 }
@@ -608,24 +654,25 @@ static void next_requests(struct client *c)
             finish_and_close(c);
             return;
         }
-        c->consumed = c->in ? c->consumed : 0;
         if (!h1_out_is_empty(&c->out)) {
-            stream_watch(&c->stream, c->worker->loop, EV_READ | EV_WRITE);
+            stream_watch(&c->stream, c->worker->loop, c->half_closed ? EV_WRITE : EV_READ | EV_WRITE);
             set_deadline(c, timeouts_of(c)->client_body);
             return; /* one response at a time: the rest when it has left */
         }
         if (!shift_to_next_request(c)) {
             wait_for_request(c);
-            if (c->state == CLIENT_IDLE && stream_has_pending(&c->stream))
-                worker_soon(c->worker, &c->soon);
             return;
         }
         set_state(c, CLIENT_IDLE);
-        if (!parse_head(c)) {
-            set_state(c, CLIENT_HEAD);
-            set_deadline(c, timeouts_of(c)->client_header);
-            stream_watch(&c->stream, c->worker->loop, EV_READ);
+        if (parse_head(c))
+            continue;
+        if (c->half_closed) {
+            client_close(c); /* the rest of it will not come */
+            return;
         }
+        set_state(c, CLIENT_HEAD);
+        set_deadline(c, timeouts_of(c)->client_header);
+        watch_for_more(c);
     }
 }
 
@@ -653,6 +700,12 @@ static void writable(struct client *c)
         exchange_client_writable(c->exchange);
 }
 
+/* Bytes that were received already, and that no event will announce. */
+static bool has_more_at_hand(const struct client *c)
+{
+    return stream_has_pending(&c->stream) || (c->reading == BODY_UNTIL_CLOSE && c->in);
+}
+
 static void client_event(struct client *c, int events)
 {
     c->in_event = true;
@@ -665,7 +718,7 @@ static void client_event(struct client *c, int events)
             readable(c);
     }
     next_requests(c);
-    if (c->state != CLIENT_CLOSED && c->state != CLIENT_HANDSHAKE && stream_has_pending(&c->stream) && stream_watched(&c->stream) & EV_READ)
+    if (c->state != CLIENT_CLOSED && c->state != CLIENT_HANDSHAKE && has_more_at_hand(c) && stream_watched(&c->stream) & EV_READ)
         worker_soon(c->worker, &c->soon);
     c->in_event = false;
 }
@@ -798,10 +851,10 @@ static void op_want_body(void *client)
         return;
     if (c->expects)
         send_continue(c);
-    c->paused = false;
+    release_body(c);
     stream_watch(&c->stream, c->worker->loop, stream_watched(&c->stream) | EV_READ);
     set_body_deadline(c);
-    if (stream_has_pending(&c->stream) || (c->reading == BODY_UNTIL_CLOSE && c->in))
+    if (has_more_at_hand(c))
         worker_soon(c->worker, &c->soon);
 }
 
@@ -818,8 +871,11 @@ static void op_end(void *client, enum reason reason)
     }
     if (c->reading != BODY_NONE)
         c->keep_alive = false; /* the rest of the body would be taken for a request */
-    if (!c->in_event)
-        next_requests(c);
+    if (c->in_event) /* then it goes on by itself, and however many requests have come already don't nest */
+        return;
+    c->in_event = true;
+    next_requests(c);
+    c->in_event = false;
 }
 
 static const struct client_ops h1_client_ops = {
@@ -908,5 +964,6 @@ void client_stop(struct client *c)
 
 void client_cut(struct client *c)
 {
-    client_gone(c, REASON_SHUTDOWN);
+    if (!c->exchange)
+        client_close(c);
 }

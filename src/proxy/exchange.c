@@ -176,6 +176,7 @@ static void answer(struct exchange *ex, unsigned status, enum reason reason, con
     abort_upstream(ex);
     release_endpoint(ex);
     list_remove(&ex->queue);
+    ex->queue_until = 0;
     reply_compose(&reply, status, why, retry_after);
     set_state(ex, EXCHANGE_RESPONDING);
     ex->local_reply = true;
@@ -353,9 +354,11 @@ static void end_try(struct exchange *ex, enum reason reason, const char *detail)
 {
     ex->upstream = NULL;
     ex->reason = (uint8_t)reason;
-    trace(TRACE_EXCHANGE, "%s: %s failed: %s", ex->request_id, ex->endpoint->id, detail ? detail : reason_sentence(reason));
+    trace(TRACE_EXCHANGE, "%s: %s failed: %s", ex->request_id, ex->endpoint ? ex->endpoint->id : "our own answer",
+          detail ? detail : reason_sentence(reason));
     release_endpoint(ex);
-    account_health(ex, reason);
+    if (ex->endpoint)
+        account_health(ex, reason);
     if (ex->client_ops->try_failed)
         ex->client_ops->try_failed(ex->client, reason, detail);
 }
@@ -375,6 +378,20 @@ void exchange_upstream_failed(struct exchange *ex, enum upstream_stage stage, en
 }
 
 /* --- the request --- */
+
+/* How much of a body is kept for sending it again. */
+static uint64_t replay_limit(const struct exchange *ex)
+{
+    uint64_t limit = ex->load_balancer ? ex->load_balancer->failover.buffer : 0;
+    return limit < BUFFER_LARGE ? limit : BUFFER_LARGE;
+}
+
+static void forget_body(struct exchange *ex)
+{
+    buffer_give(&ex->worker->buffers, ex->body);
+    ex->body = NULL;
+    ex->body_sent = 0;
+}
 
 static struct slice unsent_prefix(const struct exchange *ex)
 {
@@ -428,8 +445,9 @@ static void send_body(struct exchange *ex)
             return;
         ex->body_finished = last;
     }
-    if (!ex->body_ended)
-        ask_for_body(ex);
+    if (ex->state == EXCHANGE_RAW)
+        forget_body(ex); /* it may be idle for days */
+    ask_for_body(ex);
 }
 
 static void send_request(struct exchange *ex)
@@ -443,6 +461,7 @@ static void send_request(struct exchange *ex)
         upstream_describe(ex->upstream, ex->upstream_address, sizeof ex->upstream_address, &ex->upstream_reused);
     set_state(ex, EXCHANGE_SENT);
     struct slice piece = next_piece(ex, &last);
+    ex->body_blocked = !ex->body_ended; /* once there is room the client is asked on: an Expect is answered, a pause ends */
     ssize_t taken = ex->upstream_ops->send_head(ex->upstream, &out, piece, last);
     ex->times.sent = worker_now(ex->worker);
     if (taken < 0)
@@ -451,10 +470,8 @@ static void send_request(struct exchange *ex)
     if ((size_t)taken < piece.n)
         return;
     ex->body_finished = last;
-    if (last)
-        return;
-    ex->body_blocked = true; /* an Expect is answered now, where there was one */
-    send_body(ex);
+    if (!last)
+        send_body(ex);
 }
 
 enum exchange_hold exchange_upstream_ready(struct exchange *ex)
@@ -480,8 +497,8 @@ static enum upstream_want wanted_connection(const struct exchange *ex, enum upst
 {
     if (ex->message.upgrade_websocket || want == UPSTREAM_FRESH)
         return UPSTREAM_FRESH;
-    bool repeatable = http_method_is_idempotent((enum http_method)ex->head->method);
-    return repeatable ? want : UPSTREAM_ALIVE;
+    bool kept = ex->message.body == BODY_NONE || (ex->message.body == BODY_LENGTH && ex->message.length <= replay_limit(ex));
+    return kept && http_method_is_idempotent((enum http_method)ex->head->method) ? want : UPSTREAM_ALIVE;
 }
 
 static void try_endpoint(struct exchange *ex, enum upstream_want want)
@@ -597,13 +614,6 @@ void exchange_start(struct exchange *ex)
 
 /* --- the request's body, from the client's side --- */
 
-/* How much of a body is kept for sending it again. */
-static uint64_t replay_limit(const struct exchange *ex)
-{
-    uint64_t limit = ex->load_balancer ? ex->load_balancer->failover.buffer : 0;
-    return limit < BUFFER_LARGE ? limit : BUFFER_LARGE;
-}
-
 /* Makes room by forgetting what was sent, at the price of not being able to send it again. */
 static void drop_sent(struct exchange *ex)
 {
@@ -628,13 +638,6 @@ char *exchange_body_space(struct exchange *ex, size_t *room)
     return *room ? ex->body->data + ex->body->end : NULL;
 }
 
-static void forget_body(struct exchange *ex)
-{
-    buffer_give(&ex->worker->buffers, ex->body);
-    ex->body = NULL;
-    ex->body_sent = 0;
-}
-
 static void stay_awake(struct exchange *ex)
 {
     ex->abort_at = worker_now(ex->worker) + exchange_memory_idle(ex->memory);
@@ -655,11 +658,14 @@ void exchange_body_arrived(struct exchange *ex, size_t n, bool last)
             return;
         }
     }
-    if (!ex->upstream || ex->state < EXCHANGE_SENT)
-        return;
-    send_body(ex);
+    if (ex->upstream && ex->state >= EXCHANGE_SENT)
+        send_body(ex);
+}
+
+void exchange_body_missed(struct exchange *ex)
+{
     if (ex->state == EXCHANGE_RAW && !unsent_body(ex).n)
-        forget_body(ex); /* an upgraded connection may be idle for days */
+        forget_body(ex);
 }
 
 void exchange_client_writable(struct exchange *ex)

@@ -15,7 +15,8 @@ static inline void pen_bytes(struct pen *pen, const char *p, size_t n)
     if (!n)
         return;
     if (n <= (size_t)(pen->end - pen->at)) {
-        memcpy(pen->at, p, n);
+        if (n)
+            memcpy(pen->at, p, n);
         pen->at += n;
     } else {
         pen->end = pen->at; /* nothing fits from here on */

@@ -243,7 +243,7 @@ void upstream_free(struct upstream *u)
 static bool may_be_kept(const struct upstream *u)
 {
     struct worker *w = worker_of(u);
-    return u->ended && u->keep_alive && !u->extra && u->request_done && !u->write_broken && !u->alone && h1_out_is_empty(&u->out)
+    return u->ended && u->keep_alive && !u->extra && u->request_done && !u->write_broken && !u->alone && h1_out_is_empty(&u->out) && !stream_has_pending(&u->stream)
         && u->reading != BODY_UNTIL_CLOSE && u->requests < u->requests_max && worker_now(w) < u->expires && !w->stopping && u->pool->users;
 }
 
@@ -390,10 +390,8 @@ static void after_giving(struct upstream *u, enum exchange_hold hold, size_t tak
     }
     u->in->start += (uint32_t)taken;
     u->blocked = buffer_length(u->in) > 0;
-    if (!u->blocked && u->exchange->state == EXCHANGE_RAW) { /* it may be idle for days */
-        buffer_give(&worker_of(u)->buffers, u->in);
-        u->in = NULL;
-    }
+    if (!u->blocked && u->exchange->state == EXCHANGE_RAW)
+        give_memory(u); /* it may be idle for days */
     stream_watch(&u->stream, worker_of(u)->loop, u->blocked ? stream_watched(&u->stream) & ~EV_READ : stream_watched(&u->stream) | EV_READ);
     set_deadline(u, u->blocked || u->exchange->state == EXCHANGE_RAW ? NO_DEADLINE : timeouts_of(u)->response_idle);
 }
@@ -459,6 +457,7 @@ static bool take_head(struct upstream *u)
         }
         u->reading = BODY_UNTIL_CLOSE;
         u->request_done = false; /* raw bytes follow */
+        u->out.chunked = false;
     }
     give_head(u, base, &message);
     return false;
@@ -533,6 +532,11 @@ static bool read_once(struct upstream *u)
     return u->large_reads && u->state == UPSTREAM_BODY && !u->blocked;
 }
 
+static bool is_receiving(const struct upstream *u)
+{
+    return (u->state == UPSTREAM_WAITING || u->state == UPSTREAM_BODY) && !u->ended && !u->blocked;
+}
+
 static void readable(struct upstream *u)
 {
     if (u->state == UPSTREAM_IDLE) { /* closed, or speaks without being asked: no good either way */
@@ -542,12 +546,11 @@ static void readable(struct upstream *u)
     if (u->blocked) { /* asked for by want_body */
         u->blocked = false;
         give_body(u);
-        return;
+    } else {
+        for (int i = 0; i < READS_PER_EVENT && is_receiving(u) && read_once(u); i++)
+            ;
     }
-    for (int i = 0; i < READS_PER_EVENT; i++)
-        if ((u->state != UPSTREAM_WAITING && u->state != UPSTREAM_BODY) || u->ended || !read_once(u))
-            return;
-    if (u->state == UPSTREAM_BODY && stream_has_pending(&u->stream))
+    if (is_receiving(u) && stream_has_pending(&u->stream))
         worker_soon(worker_of(u), &u->soon);
 }
 
@@ -819,7 +822,8 @@ static ssize_t swallow(struct upstream *u, size_t given)
         u->write_broken = true;
         count_sent(u);
         h1_out_clear(&u->out, &worker_of(u)->buffers);
-        set_deadline(u, BROKEN_WRITE_TIME);
+        if (u->state == UPSTREAM_WAITING)
+            set_deadline(u, BROKEN_WRITE_TIME);
         worker_soon(worker_of(u), &u->soon);
     }
     return (ssize_t)given;

@@ -212,6 +212,7 @@ static void cut_exchanges(struct worker *w, bool upgraded_too)
     }
 }
 
+/* Those that are left have an upgraded connection, or none at all. */
 static void cut_clients(struct worker *w)
 {
     LIST_FOR_EACH(node, &w->clients)
@@ -223,9 +224,8 @@ static void on_stop_timer(struct timer *timer)
     struct worker *w = CONTAINER_OF(timer, struct worker, stop_timer);
     nsec_t now = worker_now(w);
     cut_exchanges(w, now >= w->cut_at);
-    if (now >= w->cut_at)
-        cut_clients(w);
-    else
+    cut_clients(w);
+    if (now < w->cut_at)
         timer_arm_at(&w->timers, &w->stop_timer, w->cut_at);
     worker_check_stopped(w);
 }

@@ -1,7 +1,15 @@
 """Websockets: an upgrade has a connection of its own, nothing is copied before the 101, and a refused one goes on as plain HTTP."""
 
+import random
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
-from client import WEBSOCKET, Cut, request_bytes, wait_until
+from client import WEBSOCKET, Cut, chunked, request_bytes, wait_until
+from daemon import is_sanitized
 from origin import CLOSE, Gate
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -159,3 +167,153 @@ def test_counted_and_logged(serve, origin):
     connection.close()
     line = wait_until(lambda: next((line for line in daemon.access_log() if line["status"] == 101), None), what="the log line, once it is over")
     assert line["endpoint"] == "pool/origin"
+
+
+def switch(peer, connection, target="/ws"):
+    """The upgrade as both ends see it; the peer's connection."""
+    connection.send(request_bytes("GET", target, WEBSOCKET))
+    upstream, _ = peer.accept_request()
+    upstream.send(SWITCH)
+    assert connection.read_response().status == 101
+    return upstream
+
+
+def test_client_that_has_finished_still_hears(serve, peer):
+    daemon = serve(peer)
+    with daemon.connect() as connection:
+        upstream = switch(peer, connection)
+        connection.send(b"last words").finish_sending()
+        assert upstream.read_to_end() == b"last words"
+        for _ in range(5):
+            time.sleep(0.05)
+            upstream.send(b"still here ")
+        upstream.close()
+        assert connection.read_to_end() == b"still here " * 5
+
+
+def test_client_that_had_finished_before_the_101_still_hears(serve, peer):
+    daemon = serve(peer)
+    with daemon.connect() as connection:
+        connection.send(request_bytes("GET", "/ws", WEBSOCKET) + b"all of it").finish_sending()
+        upstream, _ = peer.accept_request()
+        time.sleep(0.1)
+        upstream.send(SWITCH)
+        assert upstream.read_to_end() == b"all of it"
+        upstream.send(b"thanks")
+        upstream.close()
+        assert connection.read_response().status == 101
+        assert connection.read_to_end() == b"thanks"
+
+
+def test_raw_bytes_are_not_framed_after_a_chunked_request(serve, peer):
+    """The request's own coding ends with the request; what was read behind it comes first."""
+    daemon = serve(peer)
+    with daemon.connect() as connection:
+        connection.send(request_bytes("GET", "/ws", [*WEBSOCKET, ("Transfer-Encoding", "chunked")]))
+        upstream, head = peer.accept_request()
+        assert b"chunked" in head
+        connection.send(chunked(b"body") + b"early ")
+        assert upstream.read_until(b"0\r\n\r\n").endswith(chunked(b"body"))
+        time.sleep(0.1)
+        connection.send(b"held ")
+        upstream.send(SWITCH)
+        assert connection.read_response().status == 101
+        connection.send(b"raw").finish_sending()
+        assert upstream.read_to_end() == b"early held raw"
+        upstream.close()
+
+
+def test_both_directions_at_once_with_little_room(serve, peer):
+    """Neither direction stops for good because the other one moves."""
+    size = 8 * 1024 * 1024
+    daemon = serve(peer)
+    for _ in range(3):
+        with daemon.connect() as connection:
+            upstream = switch(peer, connection)
+            with ThreadPoolExecutor(4) as threads:
+                sent = [threads.submit(end.send, b"x" * size) for end in (connection, upstream)]
+                got = [threads.submit(read_in_bursts, end, size) for end in (upstream, connection)]
+                assert [future.result(60) for future in got] == [size, size]
+                assert all(future.result(60) for future in sent)
+            upstream.close()
+
+
+def read_in_bursts(connection, size):
+    """Now and then everything stands still, so that buffers fill."""
+    chance = random.Random(size)
+    have = 0
+    while have < size:
+        have += len(connection.socket.recv(chance.choice((1000, 70_000, 300_000))))
+        if chance.random() < 0.05:
+            time.sleep(0.02)
+    return have
+
+
+def test_idle_websockets_hold_no_buffers(serve, origin):
+    """Neither of 64k for bytes nor of 4k for a head."""
+    daemon = serve(origin, workers=1)
+    held = []
+
+    def hold(count):
+        for _ in range(count):
+            held.append(open_websocket(daemon)[0])
+            held[-1].send(b"hello")
+            assert held[-1].read_exactly(5) == b"hello"
+    hold(50)
+    before = data_size(daemon)
+    hold(200)
+    after = data_size(daemon)
+    for connection in held:
+        connection.close()
+    assert is_sanitized() or (after - before) / 200 < 8 * 1024, "a sanitizer's memory says nothing of ours"
+
+
+def data_size(daemon):
+    return int(re.search(r"VmData:\s+(\d+) kB", Path(f"/proc/{daemon.pid}/status").read_text())[1]) * 1024
+
+
+def test_stop_waits_for_websockets_for_longer_than_for_the_rest(serve, peer, origin):
+    daemon = serve(peer, timeouts={"shutdown": "400ms", "upgrade_shutdown": "20s"})
+    slow = daemon.connect()
+    slow.send(b"GET / HTTP/1.1\r\nHost: app.te")
+    with daemon.connect() as connection:
+        upstream = switch(peer, connection)
+        daemon.signal(signal.SIGTERM)
+        assert slow.ended(), "the head that never came is not waited for"
+        assert daemon.ended(0.5) is None
+        connection.send(b"ping")
+        assert upstream.read_exactly(4) == b"ping"
+        upstream.send(b"pong")
+        assert connection.read_exactly(4) == b"pong"
+        upstream.close()
+        assert connection.ended()
+    assert daemon.ended() == 0
+
+
+def test_stop_cuts_websockets_in_the_end(serve, peer):
+    daemon = serve(peer, timeouts={"shutdown": "200ms", "upgrade_shutdown": "600ms"})
+    with daemon.connect() as connection:
+        switch(peer, connection)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended() == 0
+        assert connection.ended()
+
+
+def test_reload_leaves_a_websocket_alone(serve, peer, origin):
+    """The configuration it began with, and its endpoint, are gone while it lives on; its line is written all the same."""
+    daemon = serve(peer)
+    with daemon.connect() as connection:
+        upstream = switch(peer, connection, "/ws?token=1")
+        for name in ("one", "two"):
+            daemon.write(pools=[{"name": name, "monitors": [], "endpoints": [{"name": "o", "address": origin.url}]}],
+                         load_balancers=[{"hostnames": ["*"], "default_pools": [name]}])
+            assert daemon.reload().returncode == 0
+            assert daemon.get().status == 200
+        connection.send(b"ping")
+        assert upstream.read_exactly(4) == b"ping"
+        upstream.send(b"pong")
+        assert connection.read_exactly(4) == b"pong"
+        upstream.close()
+        assert connection.ended()
+    line = wait_until(lambda: next((line for line in daemon.access_log() if line["status"] == 101), None))
+    assert line["endpoint"] == "pool/peer" and line["target"] == "/ws?token=1" and line["bytes_in"] == 4 and line["bytes_out"] == 4
