@@ -75,11 +75,8 @@ struct client *client_of_link(struct list *link)
     return CONTAINER_OF(link, struct client, link);
 }
 
-/* The load balancer's, as long as there is one. */
 static const struct timeouts *timeouts_of(const struct client *c)
 {
-    if (c->exchange && c->exchange->timeouts)
-        return c->exchange->timeouts;
     return &c->worker->snapshot->config->timeouts;
 }
 
@@ -308,11 +305,7 @@ static void begin_exchange(struct client *c)
     set_state(c, CLIENT_EXCHANGE);
     set_body_deadline(c);
     exchange_start(ex);
-    if (!c->exchange)
-        return;
-    if (c->reading != BODY_NONE)
-        set_body_deadline(c); /* now that the load balancer is known */
-    if (c->half_closed)
+    if (c->exchange && c->half_closed)
         exchange_client_half_closed(c->exchange);
 }
 

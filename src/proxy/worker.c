@@ -219,6 +219,17 @@ static void cut_clients(struct worker *w)
         client_cut(client_of_link(node));
 }
 
+/* Nobody waits for their results any more. */
+static void cut_probes(struct worker *w)
+{
+    LIST_FOR_EACH(node, &w->exchanges)
+    {
+        struct exchange *ex = CONTAINER_OF(node, struct exchange, link);
+        if (ex->only)
+            exchange_cut(ex, REASON_SHUTDOWN);
+    }
+}
+
 static void on_stop_timer(struct timer *timer)
 {
     struct worker *w = CONTAINER_OF(timer, struct worker, stop_timer);
@@ -247,6 +258,7 @@ static void begin_to_stop(struct worker *w)
     }
     LIST_FOR_EACH(node, &w->clients)
         client_stop(client_of_link(node));
+    cut_probes(w);
     if (!w->snapshot)
         return;
     for (size_t i = 0; i < w->snapshot->config->n_endpoints; i++)
