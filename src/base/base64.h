@@ -1,5 +1,5 @@
-/* base64 (RFC 4648 4), the standard alphabet, no white space. Spare bits of the last character are not looked at: hand-made secrets have
- * them (3.5 leaves it to the decoder). */
+/* base64 (RFC 4648 4), the standard alphabet, no white space. Spare bits of the last character are not looked at: hand-made
+ * secrets have them (3.5 leaves it to the decoder). */
 #ifndef PENSTOCK_BASE_BASE64_H
 #define PENSTOCK_BASE_BASE64_H
 

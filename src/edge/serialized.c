@@ -57,8 +57,9 @@ static const char *read_pair(struct slice pair, struct bounded *out, struct http
         return "control character in the value of a packed field";
     bounded_add(out, SLICE("\r\n"));
     value = slice_trim(value);
-    *f = (struct http_field){ .name = (uint32_t)(name.p - out->p), .name_len = (uint16_t)name.n, .value = (uint32_t)(value.p - out->p),
-                              .value_len = (uint32_t)value.n, .id = (uint8_t)http_field_id_of(name) };
+    *f = (struct http_field){ .name = (uint32_t)(name.p - out->p), .name_len = (uint16_t)name.n,
+                              .value = (uint32_t)(value.p - out->p), .value_len = (uint32_t)value.n,
+                              .id = (uint8_t)http_field_id_of(name) };
     return unpack_failed(out, NULL);
 }
 

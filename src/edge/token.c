@@ -107,8 +107,8 @@ static char *write_object(const struct credentials *c, const struct member_names
 {
     char secret[BASE64_SIZE(TUNNEL_SECRET_MAX)];
     size_t n = base64_encode(c->secret, c->secret_size, BASE64_PADDING_OPTIONAL, secret);
-    char *json = mem_printf("{\"%s\":\"%s\",\"%s\":\"%.*s\",\"%s\":\"%s\"}", names->account, c->account, names->secret, (int)n, secret,
-                            names->tunnel, c->tunnel);
+    char *json = mem_printf("{\"%s\":\"%s\",\"%s\":\"%.*s\",\"%s\":\"%s\"}", names->account, c->account, names->secret, (int)n,
+                            secret, names->tunnel, c->tunnel);
     explicit_bzero(secret, sizeof secret);
     return json;
 }
