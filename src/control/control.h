@@ -62,7 +62,8 @@ struct endpoint_record {
     char name_problem[VERDICT_TEXT_SIZE]; /* the last refresh failed and the former addresses serve on; "": nothing wrong */
 
     struct tunnel_record *tunnel; /* NULL: it names none */
-    bool tunnel_failed;           /* traffic ejected it because the tunnel was inactive, and nothing good came through since */
+    bool tunnel_suspect;          /* traffic met an inactive tunnel, not yet often enough */
+    bool tunnel_failed;           /* it did so often enough to be believed, and nothing good came through since */
     uint64_t good_answers;        /* of traffic, when it was last ejected; see health.c */
     UT_hash_handle hh;
 };

@@ -206,6 +206,16 @@ static void set_tunnel_status(struct control *control, struct tunnel_record *tun
         tell_tunnel(control, tunnel, from, &what);
 }
 
+static void describe_tunnel(const struct endpoint_record *witness, bool inactive, char reason[static VERDICT_TEXT_SIZE])
+{
+    if (!witness)
+        snprintf(reason, VERDICT_TEXT_SIZE, "no endpoint names it");
+    else if (inactive && witness->verdict.diagnosis != DIAGNOSIS_TUNNEL_INACTIVE) /* never ejected, or looked at by its monitors since */
+        snprintf(reason, VERDICT_TEXT_SIZE, "endpoint %.100s: requests failed: %s", witness->id, reason_sentence(REASON_TUNNEL_INACTIVE));
+    else
+        snprintf(reason, VERDICT_TEXT_SIZE, "endpoint %.100s: %.140s", witness->id, witness->verdict.reason);
+}
+
 static void settle_tunnel(struct control *control, struct tunnel_record *tunnel)
 {
     struct tunnel_tally tally = { 0 };
@@ -221,9 +231,8 @@ static void settle_tunnel(struct control *control, struct tunnel_record *tunnel)
         tally.inactive += opinion == OPINION_INACTIVE;
     }
     enum tunnel_status status = tunnel_stand(tunnel->status, tally);
-    const struct endpoint_record *witness = inactive ? inactive : alive ? alive : any;
     char reason[VERDICT_TEXT_SIZE];
-    snprintf(reason, sizeof reason, "endpoint %s: %.*s", witness ? witness->id : "none", (int)sizeof reason / 2, witness ? witness->verdict.reason : "");
+    describe_tunnel(inactive ? inactive : alive ? alive : any, inactive, reason);
     set_tunnel_status(control, tunnel, status, reason);
 }
 
@@ -309,9 +318,23 @@ void health_take_evidence(void *arg, const struct endpoint *endpoint, const stru
     if (monitors_pass(monitors) && last_look(monitors) > before) {
         if (outlier_forgive(record->live, clock_monotonic()))
             trace(TRACE_HEALTH, "%s: the monitors pass: ejection for a failure of transport lifted", record->id);
-        record->tunnel_failed = false;
+        record->tunnel_suspect = record->tunnel_failed = false;
     }
     health_judge_one(control, record);
+}
+
+static void believe_in_tunnel_failure(struct endpoint_record *record)
+{
+    record->tunnel_suspect = false;
+    record->tunnel_failed = true;
+    record->good_answers = good_answers(record->live);
+}
+
+/* The last endpoint of a pool is never ejected: the sweep sees how long its row of failures gets. */
+static void suspect_tunnel(struct control *control, struct endpoint_record *record)
+{
+    record->tunnel_suspect = !record->tunnel_failed;
+    start_sweeping(control);
 }
 
 void health_take_notice(void *arg, const struct endpoint_live *live, enum reason reason, bool ejected)
@@ -325,9 +348,12 @@ void health_take_notice(void *arg, const struct endpoint_live *live, enum reason
         scheduler_hurry(control->scheduler, record->id);
     if (record->watch && (reason == REASON_CONNECT_FAILED || reason == REASON_CONNECT_TIMEOUT))
         resolver_refresh(record->watch);
+    if (reason == REASON_TUNNEL_INACTIVE && record->tunnel)
+        suspect_tunnel(control, record);
     if (!ejected)
         return;
-    record->tunnel_failed = record->tunnel_failed || reason == REASON_TUNNEL_INACTIVE;
+    if (reason == REASON_TUNNEL_INACTIVE)
+        believe_in_tunnel_failure(record);
     record->good_answers = good_answers(live);
     health_judge_one(control, record);
 }
@@ -359,8 +385,24 @@ static void sweep_slow_start(struct control *control, struct endpoint_record *re
     balance_epoch_move(&control->epoch);
 }
 
+static void sweep_suspect(struct control *control, struct endpoint_record *record, struct sweep *sweep)
+{
+    unsigned failures = atomic_load_explicit(&record->live->consecutive_failures, memory_order_relaxed), enough = record->endpoint->pool->passive.consecutive;
+    if (!record->tunnel_suspect)
+        return;
+    if (failures == 0) {
+        record->tunnel_suspect = false;
+    } else if (failures < enough || enough == 0) {
+        sweep->later = true;
+    } else {
+        trace(TRACE_HEALTH, "%s: traffic met an inactive tunnel %u times in a row", record->id, failures);
+        believe_in_tunnel_failure(record);
+        health_judge(control, record);
+    }
+}
+
 /* A tunnel that only traffic watches is well again once a request was answered through it. */
-static void sweep_tunnel(struct control *control, struct endpoint_record *record, struct sweep *sweep)
+static void sweep_failed_tunnel(struct control *control, struct endpoint_record *record, struct sweep *sweep)
 {
     if (!record->tunnel_failed)
         return;
@@ -381,7 +423,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
     for (struct endpoint_record *e = control->endpoints; e; e = e->hh.next) {
         sweep_slow_start(control, e, now, &sweep);
         sweep_ejection(control, e, now, &sweep);
-        sweep_tunnel(control, e, &sweep);
+        sweep_suspect(control, e, &sweep);
+        sweep_failed_tunnel(control, e, &sweep);
     }
     if (sweep.ramps && ++control->sweeps % RAMP_SWEEPS == 0)
         balance_epoch_move(&control->epoch);

@@ -340,6 +340,32 @@ static void traffic_tells_of_the_tunnel(void **state)
     EXPECT_EVENTS(f, "tunnel.healthy " TUNNEL " info recovery");
 }
 
+static bool tunnel_is_down(struct fixture *f)
+{
+    return f->control.tunnels->status == TUNNEL_DOWN;
+}
+
+/* The last endpoint of its pool is never ejected, and yet the tunnel is known to be down: by the row of failures. */
+static void tunnel_of_an_endpoint_that_is_never_ejected(void **state)
+{
+    struct fixture *f = *state;
+    struct endpoint_record *nyc = record_of(f, "america/nyc");
+    EXPECT_EVENTS(f, AT_THE_START);
+    atomic_store(&nyc->live->consecutive_failures, 1);
+    health_take_notice(&f->control, nyc->live, REASON_TUNNEL_INACTIVE, false);
+    assert_int_equal(f->control.tunnels->status, TUNNEL_UNKNOWN); /* once is not enough */
+    atomic_store(&nyc->live->counts[0].requests, 2);
+    atomic_store(&nyc->live->counts[0].failures, 2);
+    atomic_store(&nyc->live->consecutive_failures, 2);
+    turn_until(f, tunnel_is_down);
+    EXPECT_EVENTS(f, "tunnel.inactive " TUNNEL " critical");
+    atomic_store(&nyc->live->consecutive_failures, 0);
+    atomic_fetch_add(&nyc->live->counts[0].requests, 1);
+    turn_until(f, tunnel_is_healthy);
+    turn_until(f, nothing_is_swept);
+    EXPECT_EVENTS(f, "tunnel.healthy " TUNNEL " info recovery");
+}
+
 static void operator_drains_and_enables(void **state)
 {
     struct fixture *f = *state;
@@ -428,6 +454,7 @@ int main(void)
         WITH_CONTROL(ejection_ends_by_itself),
         WITH_CONTROL(passing_monitor_forgives_a_failure_of_transport),
         WITH_CONTROL(traffic_tells_of_the_tunnel),
+        WITH_CONTROL(tunnel_of_an_endpoint_that_is_never_ejected),
         WITH_CONTROL(operator_drains_and_enables),
         WITH_CONTROL(operator_s_word_outlives_the_endpoint),
         WITH_CONTROL(live_state_outlives_a_reload),
