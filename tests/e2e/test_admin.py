@@ -138,6 +138,12 @@ def test_health_paths(daemon):
     assert daemon.admin("GET", "/readyz").status == 200
 
 
+def test_page_for_people(daemon):
+    page = daemon.admin("GET", "/")
+    assert page.status == 200 and page.get("Content-Type").startswith("text/html") and b"penstock" in page.body
+    assert "default-src 'none'" in page.get("Content-Security-Policy")
+
+
 def test_head_requests(daemon):
     assert daemon.admin("HEAD", "/livez").status == 200
 

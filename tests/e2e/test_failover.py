@@ -129,6 +129,15 @@ def test_one_of_several_addresses_is_dead(serve, three, names):
         assert daemon.request("POST", "/", body=b"x").body == b"ams\n"
 
 
+def test_origin_that_closes_kept_connections_all_the_time(serve, three):
+    for origin in three:
+        origin.close_after = 5
+    daemon = serve(*three)
+    with Load(daemon.connect, rate=300) as load:
+        load.wait_for_more(600)
+    assert not load.failures, load.failures[:3]
+
+
 def test_all_die_and_come_back(serve, three):
     daemon = serve_three(serve, three)
     all_answer(daemon)

@@ -30,6 +30,20 @@ def test_monitor_takes_out_and_brings_back(serve, make_origin):
     wait_until(lambda: b"one\n" in bodies(daemon, 30), timeout=40)
 
 
+def test_slow_start(serve, make_origin):
+    """Who comes back gets a small share at first; who is there from the start a whole one."""
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve_monitored(serve, one, two, pool={"slow_start": "60s", "endpoint_steering": {"policy": "round_robin"}})
+    for name in ("pool/one", "pool/two"):
+        assert not wait_for_state(daemon, name, "healthy")["slow_start"]
+    one.mode("unhealthy", "/healthz")
+    wait_for_state(daemon, "pool/one", "down")
+    one.mode("healthy", "/healthz")
+    assert wait_for_state(daemon, "pool/one", "healthy")["slow_start"]
+    got = [daemon.get().body for _ in range(60)]
+    assert 1 <= got.count(b"one\n") <= 25
+
+
 def test_thresholds(serve, origin):
     """One failure out of many does not count."""
     daemon = serve_monitored(serve, origin, settings={"consecutive_down": 3, "retries": 0})
@@ -54,6 +68,8 @@ JUDGED = [
     ("list and range", {"expected_codes": "200,301-303"}, answer(302, b""), True),
     ("2xx", {"expected_codes": "2xx"}, answer(299, b""), True),
     ("body there", {"expected_body": "fine"}, answer(200, b"all is fine here"), True),
+    ("pattern there", {"expected_body": "~^all .* fine"}, answer(200, b"all is fine here"), True),
+    ("pattern missing", {"expected_body": "~^fine"}, answer(200, b"all is fine here"), False),
     ("body missing", {"expected_body": "fine"}, answer(200, b"all is lost"), False),
     ("hang", {}, HANG, False),
     ("closed", {}, CLOSE, False),

@@ -96,6 +96,24 @@ def test_requests_per_client_connection_end_in_order(serve, origin):
     assert 900 <= served <= 1001 or served == 1200
 
 
+def test_connection_age(serve, origin):
+    daemon = serve(origin, limits={"connection_age": "300ms"})
+    with daemon.connect() as connection:
+        for _ in range(1000):
+            response = connection.request("GET", "/delay/0.05")
+            assert response.status == 200
+            if response.get("Connection") == "close":
+                break
+        assert connection.ended()
+
+
+def test_requests_per_connection(serve, origin):
+    daemon = serve(origin, limits={"requests_per_connection": 3})
+    with daemon.connect() as connection:
+        assert [connection.request().get("Connection") for _ in range(3)] == [None, None, "close"]
+        assert connection.ended()
+
+
 def test_max_in_flight_spills_to_the_next_endpoint(serve, make_origin):
     first, second = make_origin("first"), make_origin("second")
     daemon = serve({"name": "first", "address": first.url, "max_in_flight": 1}, second, pool={"endpoint_steering": {"policy": "off"}})

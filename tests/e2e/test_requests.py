@@ -183,6 +183,39 @@ def test_response_of_an_http_1_0_origin(serve, origin):
         assert connection.request("GET", "/").status == 200
 
 
+def test_connection_that_the_origin_announces_to_close_is_not_used_again(serve, origin):
+    daemon = serve(origin, workers=1)
+    origin.script("/x", b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+    with daemon.connect() as connection:
+        for _ in range(3):
+            response = connection.request("GET", "/x")
+            assert response.body == b"ok" and response.get("Connection") is None, "it says nothing about the client's connection"
+    assert len({request.connection for request in origin.requests}) == 3
+
+
+def test_pipelined_before_a_half_close(serve, origin):
+    """Answered in order as far as they are; where they aren't, the last answer said so (RFC 9112 9.6)."""
+    daemon = serve(origin)
+    with daemon.connect() as connection:
+        connection.send(request_bytes("GET", "/delay/0.1") * 3)
+        connection.finish_sending()
+        for _ in range(3):
+            response = connection.read_response()
+            assert response.body == b"origin\n"
+            if response.get("Connection") == "close":
+                break
+        assert connection.ended()
+
+
+def test_ipv6_listener(serve, origin):
+    daemon = serve(origin)
+    daemon.write(listeners=[{"address": f"[::1]:{daemon.port}"}])
+    assert daemon.reload().returncode == 0
+    daemon.address = f"[::1]:{daemon.port}"
+    seen = dict(daemon.get("/echo").json()["fields"])
+    assert seen["X-Forwarded-For"] == "::1" and 'for="[::1]"' in seen["Forwarded"]
+
+
 def test_truncated_response_cuts_the_client(serve, origin):
     daemon = serve(origin)
     for target in ("/truncated/1000",):

@@ -179,6 +179,38 @@ def test_shutdown(serve, origin):
             connection.read_response()
 
 
+def test_total(serve, origin):
+    """A response that always moves on, but never ends."""
+    daemon = serve(origin, timeouts={"total": SHORT})
+    with daemon.connect() as connection, pytest.raises(Cut):
+        connection.request("GET", "/slow/100/0.05")
+    origin.script("/hang", HANG)
+    assert daemon.request("POST", "/hang", body=b"x").status == 504
+
+
+def test_client_that_only_stops_sending_is_answered(serve, origin):
+    daemon = serve(origin)
+    with daemon.connect() as connection:
+        connection.send(request_bytes("GET", "/delay/0.3"))
+        connection.finish_sending()
+        assert connection.read_response().body == b"origin\n"
+        assert connection.ended()
+
+
+def test_client_abort(serve, origin):
+    """But not for ever: it may be gone."""
+    daemon = serve(origin, timeouts={"client_abort": SHORT})
+    gate = Gate()
+    origin.script("/wait", gate)
+    with daemon.connect() as connection:
+        connection.send(request_bytes("GET", "/wait"))
+        wait_until(lambda: gate.waiting)
+        connection.finish_sending()
+        wait_until(lambda: daemon.endpoint("pool/origin")["in_flight"] == 0)
+        with pytest.raises(Cut):
+            connection.read_response()
+
+
 def test_per_load_balancer(serve, origin):
     daemon = serve(origin, lb={"timeouts": {"response_header": SHORT}})
     origin.script("/hang", HANG)

@@ -159,6 +159,17 @@ def test_origin_dies_under_a_websocket(serve, origin):
         connection.read_exactly(1)
 
 
+def test_survives_a_reload_and_a_drain(serve, origin, make_origin):
+    daemon = serve(origin, make_origin("other"), pool={"endpoint_steering": {"policy": "off"}})
+    connection, _ = open_websocket(daemon)
+    assert daemon.cli("endpoint", "drain", "pool/origin").returncode == 0
+    daemon.write(pools=[{"name": "pool", "monitors": [], "endpoints": [{"name": "other", "address": "http://127.0.0.1:1"}]}])
+    assert daemon.reload().returncode == 0
+    connection.send(b"still here")
+    assert connection.read_exactly(10) == b"still here"
+    connection.close()
+
+
 def test_counted_and_logged(serve, origin):
     daemon = serve(origin)
     connection, _ = open_websocket(daemon)

@@ -348,12 +348,6 @@ class Origin:
         return False
     on_early.before_body = True
 
-    async def on_expect(self, connection, request):
-        """/expect/STATUS: answers an expectation with a final status at once; the body is then not awaited."""
-        await send(connection.writer, answer(int(request.parts[1]), b"no\n"))
-        return "expect" in {name.lower() for name, _ in request.fields}
-    on_expect.before_body = True
-
     async def on_stall_upload(self, connection, request):
         """Reads nothing of the body until `upload_gate` opens, then all of it."""
         await self.upload_gate.wait()
