@@ -63,7 +63,11 @@ struct edge_worker_options {
     /* The connection is over, or (`draining`) takes no new streams. Told once each, also for one that control itself closed. */
     void (*line_changed)(void *arg, const char *tunnel, uint64_t line, enum line_state, enum reason, const char *detail);
     void (*local_configuration)(void *arg, const char *tunnel, const char *connector, const char *json, size_t n);
+    /* Also where it came to nothing, the connection being gone: then not applied, and `answer` is "". */
     void (*pushed)(void *arg, const char *tunnel, const char *connector, int version, bool applied, const char *answer);
+    /* Once for each edge_worker_post_listen(): those sockets are watched, and no others. Control may close the former ones, and free the
+     * former server. */
+    void (*listening)(void *arg, unsigned index);
 };
 
 /* Any thread, before the loop runs. */
