@@ -92,9 +92,8 @@ static bool may(const struct account *a, const char *path, mode_t bit)
     return st.st_mode & (in_group(a, st.st_gid) ? bit << 3 : bit);
 }
 
-/* The first thing on the way that keeps the account from reading, cut off in `path` (absolute, no links); false if there is
- * none. */
-static bool find_obstacle(const struct account *a, char *path)
+/* The first thing on the way that keeps the account from what `bit` says, cut off in `path` (absolute, no links); false: none does. */
+static bool find_obstacle(const struct account *a, char *path, mode_t bit)
 {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
@@ -102,15 +101,29 @@ static bool find_obstacle(const struct account *a, char *path)
             return true;
         *slash = '/';
     }
-    return !may(a, path, S_IROTH);
+    return !may(a, path, bit);
 }
 
 static void check_file(struct loader *l, const struct account *a, const struct named_file *f)
 {
     char *path = realpath(f->path, NULL);
-    if (path && find_obstacle(a, path))
+    if (path && find_obstacle(a, path, S_IROTH))
         conf_error(l, f->at, "user %s can't read %s: %s keeps it out, and a reload would fail", l->config->user, f->path, path);
     free(path);
+}
+
+/* It is opened, and opened anew on SIGUSR1, as that user; a folder that isn't there yet is no matter of rights. */
+static void check_access_log(struct loader *l, const struct account *a)
+{
+    const char *path = l->config->access_log.path, *slash = path ? strrchr(path, '/') : NULL;
+    if (!path || strcmp(path, "stdout") == 0)
+        return;
+    char *file = realpath(path, NULL);
+    char *folder = realpath(slash ? arena_printf(&l->scratch, "%.*s", (int)(slash - path + (slash == path)), path) : ".", NULL);
+    if (file ? find_obstacle(a, file, S_IWOTH) : folder && (find_obstacle(a, folder, S_IWOTH) || find_obstacle(a, folder, S_IXOTH)))
+        conf_error(l, l->config->access_log.at, "user %s can't write %s: %s keeps it out", l->config->user, path, file ? file : folder);
+    free(folder);
+    free(file);
 }
 
 void check_files_of_user(struct loader *l)
@@ -121,6 +134,7 @@ void check_files_of_user(struct loader *l)
             check_file(l, a, &l->documents.read[i]);
         for (size_t i = 0; i < l->n_files; i++)
             check_file(l, a, &l->files[i]);
+        check_access_log(l, a);
     }
     free(a);
 }

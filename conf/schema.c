@@ -55,7 +55,7 @@ static const struct conf_group listener_tls_group = { .keys = listener_tls_keys,
 
 static const struct conf_key listener_keys[] = {
     { "address", TEXT(struct listener, address), .required = true,
-      .help = "Where to listen: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/path\"." },
+      .help = "Where to listen: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/path\", which is for everybody who gets to its folder." },
     { "tls", GROUP(listener_tls_group, 0), .help = "Serve HTTPS here." },
     { "http2", FLAG(struct listener, http2), .fallback = "false",
       .help = "Accepted for later versions; this one offers HTTP/1.1 only and warns." },
@@ -93,8 +93,8 @@ static const struct conf_key access_log_keys[] = {
     { "format", CHOICE(struct access_log_conf, format, access_log_formats), .fallback = "json", .help = "One line per request." },
     { 0 },
 };
-static const struct conf_group access_log_group = { .keys = access_log_keys, .at = CONF_NOWHERE, .what = "`access_log`",
-                                                    .finish = finish_access_log };
+static const struct conf_group access_log_group = { .keys = access_log_keys, .at = offsetof(struct access_log_conf, at),
+                                                    .what = "`access_log`", .finish = finish_access_log };
 
 /* --- timeouts and limits, of all and of one load balancer --- */
 

@@ -75,6 +75,7 @@ enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
 struct access_log_conf {
     const char *path; /* NULL: off; "stdout" */
     enum access_log_format format;
+    struct source at;
 };
 
 enum monitor_follow { MONITOR_NO_REDIRECT, MONITOR_FOLLOW };

@@ -140,12 +140,17 @@ struct wanted {
     const char *what;
 };
 
+/* A unix socket for clients is as open as a port: who gets there is up to its folder. With what the umask leaves, only the user who made
+ * it could connect, and that is root where `user` is given. */
+static const mode_t clients_mode = 0666;
+
 /* What a configuration listens on; `each` stops it by returning false. */
 static bool each_listener(const struct sockets *s, const struct config *config, bool (*each)(void *arg, const struct wanted *), void *arg)
 {
     for (size_t i = 0; i < config->n_listeners; i++) {
         const struct listener *l = &config->listeners[i];
-        if (!each(arg, &(struct wanted){ { .address = l->address }, &l->at, s->workers, l->tls ? "clients, TLS" : "clients" }))
+        struct listen_spec spec = { .address = l->address, .mode = clients_mode };
+        if (!each(arg, &(struct wanted){ spec, &l->at, s->workers, l->tls ? "clients, TLS" : "clients" }))
             return false;
     }
     return true;

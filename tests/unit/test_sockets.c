@@ -213,6 +213,25 @@ static void refused_while_an_address_was_being_taken_back(void **state)
     config_unref(bad);
 }
 
+/* Whoever starts us, with whatever umask. */
+static void everybody_may_connect_to_a_socket_for_clients(void **state)
+{
+    (void)state;
+    char address[96];
+    snprintf(address, sizeof address, "unix:%s/web.sock", folder);
+    struct config *c = config_of((const char *const[]){ address, NULL }, NULL);
+    struct sockets *s = sockets_new(WORKERS);
+    struct stat found;
+
+    mode_t before = umask(077);
+    assert_true(prepare(s, c));
+    umask(before);
+    assert_int_equal(stat(address + strlen("unix:"), &found), 0);
+    assert_int_equal(found.st_mode & 0777, 0666);
+    sockets_free(s);
+    config_unref(c);
+}
+
 static void admin_socket_has_its_mode_and_outlives_the_listeners(void **state)
 {
     (void)state;
@@ -250,6 +269,7 @@ int main(void)
         IN_FOLDER(given_up_and_wanted_again),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing_open),
         cmocka_unit_test(refused_while_an_address_was_being_taken_back),
+        IN_FOLDER(everybody_may_connect_to_a_socket_for_clients),
         IN_FOLDER(admin_socket_has_its_mode_and_outlives_the_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
