@@ -232,6 +232,26 @@ static void add_for(struct bounded *b, const struct address *peer)
     add_parameter(b, SLICE("for"), slice_of(node));
 }
 
+static bool have_same_host(const struct address *a, const struct address *b)
+{
+    char hosts[2][ADDRESS_TEXT_SIZE];
+    size_t n = address_format_host(a, hosts[0]);
+    return n == address_format_host(b, hosts[1]) && memcmp(hosts[0], hosts[1], n) == 0;
+}
+
+static void prepend_client(struct backwards *b, const struct forwarded_hop *hop)
+{
+    char text[ADDRESS_TEXT_SIZE + sizeof "for=\"[]\", "];
+    struct bounded element = { .p = text, .size = sizeof text };
+    if (!hop->client || (hop->peer && have_same_host(hop->client, hop->peer)))
+        return;
+    add_for(&element, hop->client);
+    bounded_add(&element, SLICE(", "));
+    size_t n = bounded_length(&element);
+    if (n <= b->at)
+        prepend(b, (struct slice){ text, n });
+}
+
 size_t forwarded_write(const struct http_head *head, const char *base, bool keep_chain, const struct forwarded_hop *hop, char *out, size_t size)
 {
     struct bounded own = { .p = out, .size = size };
@@ -248,6 +268,8 @@ size_t forwarded_write(const struct http_head *head, const char *base, bool keep
     struct chain chain = chain_start(head, base, FIELD_FORWARDED);
     if (keep_chain)
         prepend_chain(&b, &chain, true);
+    if (keep_chain && b.at == size - n)
+        prepend_client(&b, hop);
     return move_to_front(&b);
 }
 

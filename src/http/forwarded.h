@@ -19,12 +19,14 @@ struct address forwarded_client(const struct http_head *, const char *base, cons
 size_t forwarded_for(const struct http_head *, const char *base, bool keep_chain, const struct address *peer, char *out, size_t size);
 
 struct forwarded_hop {
-    const struct address *peer; /* NULL: none */
+    const struct address *peer;   /* NULL: none */
+    const struct address *client; /* behind a trusted peer; NULL or the peer's host: nothing beyond it is known */
     struct slice host_port;     /* of the request; may be empty */
     bool secure;                /* the client uses https */
 };
 
-/* Forwarded: the same, as "for=192.0.2.1;host=a.example;proto=https" or "for="[2001:db8::1]";host="a.example:8443";proto=http". */
+/* Forwarded: the same, as "for=192.0.2.1;host=a.example;proto=https" or "for="[2001:db8::1]";host="a.example:8443";proto=http". A chain
+ * that came in other fields only is told by its client: "for=203.0.113.7, for=192.0.2.1;…" (RFC 7239 7.4). */
 size_t forwarded_write(const struct http_head *, const char *base, bool keep_chain, const struct forwarded_hop *, char *out, size_t size);
 
 /* X-Forwarded-Proto and -Host: what the peer says, if it is trusted and says it once and soundly; else what we see ourselves. */

@@ -71,7 +71,7 @@ static void add_forwarded(struct exchange *ex, struct forward_notes *notes, bool
     char *out;
     struct address client_room;
     const struct address *client = forward_client(ex, &client_room);
-    struct forwarded_hop hop = { .peer = ex->peer, .host_port = ex->message.host_port, .secure = ex->secure };
+    struct forwarded_hop hop = { .peer = ex->peer, .client = client, .host_port = ex->message.host_port, .secure = ex->secure };
 
     if (ex->endpoint->behind_cloudflare) { /* one field of at most 100 characters, or error 1000 */
         out = room_for_text(notes, &room);

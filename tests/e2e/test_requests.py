@@ -349,6 +349,9 @@ def test_trusted_proxies_are_believed(serve, origin):
     fields, _ = echo(daemon, ("X-Forwarded-For", "192.0.2.1, 10.9.8.7, 10.1.2.3"))
     assert fields["x-real-ip"] == "10.9.8.7", "the last that no trusted proxy vouches for"
     assert re.fullmatch(r"192\.0\.2\.1, ?10\.9\.8\.7, ?10\.1\.2\.3, ?127\.0\.0\.1", fields["x-forwarded-for"])
+    assert fields["forwarded"].startswith("for=10.9.8.7, for=127.0.0.1;")
+    fields, _ = echo(daemon, ("X-Forwarded-For", "10.9.8.7"), ("Forwarded", "for=192.0.2.9"))
+    assert fields["forwarded"].startswith("for=192.0.2.9, for=127.0.0.1;")
     wait_until(lambda: daemon.access_log()[-1]["client"].startswith("10.9.8.7"))
 
 

@@ -99,12 +99,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!parse(&head, message, n + size - 2))
         return 0;
     require(address_parse(data[0] & OPTION_V6 ? "2001:db8::1" : "192.0.2.1", 4711, &peer));
-    struct forwarded_hop hop = { &peer, data[0] & OPTION_PORT ? SLICE("[::1]:80") : SLICE("a.example"), data[0] & OPTION_V6 };
     struct address client = forwarded_client(&head, message, &peer, &none);
     require(address_equal(&client, &peer));
     client = forwarded_client(&head, message, &peer, &all);
     require(client.sa.sa_family == AF_INET || client.sa.sa_family == AF_INET6);
     check_for(&head, message, data[0] & OPTION_KEEP, &peer, data[1]);
+    struct forwarded_hop hop = { &peer, &client, data[0] & OPTION_PORT ? SLICE("[::1]:80") : SLICE("a.example"), data[0] & OPTION_V6 };
     check_forwarded(&head, message, data[0] & OPTION_KEEP, &hop, data[1]);
     return 0;
 }

@@ -192,7 +192,34 @@ static void forwarded_is_written(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char out[256];
         const struct http_head *head = parse(rows[i].fields);
-        struct forwarded_hop hop = { address(rows[i].peer), slice_of(rows[i].host_port), rows[i].secure };
+        struct forwarded_hop hop = { .peer = address(rows[i].peer), .host_port = slice_of(rows[i].host_port), .secure = rows[i].secure };
+        size_t n = forwarded_write(head, input, rows[i].keep, &hop, out, sizeof out);
+        if (!slice_eq((struct slice){ out, n }, slice_of(rows[i].expected)))
+            fail_msg("%s: \"%.*s\", not \"%s\"", rows[i].fields, (int)n, out, rows[i].expected);
+    }
+}
+
+/* The chain came as X-Forwarded-For or CF-Connecting-IP. */
+static void forwarded_tells_a_client_known_otherwise(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fields;
+        bool keep;
+        const char *client, *expected;
+    } rows[] = {
+        { "", true, "203.0.113.7", "for=203.0.113.7, for=192.0.2.1;proto=http" },
+        { "", true, "2001:db8::7", "for=\"[2001:db8::7]\", for=192.0.2.1;proto=http" },
+        { "", true, "192.0.2.1", "for=192.0.2.1;proto=http" },
+        { "", false, "203.0.113.7", "for=192.0.2.1;proto=http" },
+        { FWD "for=1.1.1.1\r\n", true, "203.0.113.7", "for=1.1.1.1, for=192.0.2.1;proto=http" },
+        { FWD "for=\"1.1.1.1\r\n", true, "203.0.113.7", "for=203.0.113.7, for=192.0.2.1;proto=http" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char out[256];
+        const struct http_head *head = parse(rows[i].fields);
+        struct address peer = *address("192.0.2.1"), client = *address(rows[i].client);
+        struct forwarded_hop hop = { .peer = &peer, .client = &client, .host_port = SLICE("") };
         size_t n = forwarded_write(head, input, rows[i].keep, &hop, out, sizeof out);
         if (!slice_eq((struct slice){ out, n }, slice_of(rows[i].expected)))
             fail_msg("%s: \"%.*s\", not \"%s\"", rows[i].fields, (int)n, out, rows[i].expected);
@@ -212,7 +239,7 @@ static void forwarded_too_long_loses_its_begin(void **state)
         { 57, 80, "for=1.1.1.1, for=\"2,2\";by=\"3,3\", for=192.0.2.1;proto=http" },
     };
     const struct http_head *head = parse(FWD "for=1.1.1.1, for=\"2,2\";by=\"3,3\"\r\n");
-    struct forwarded_hop hop = { address("192.0.2.1"), SLICE(""), false };
+    struct forwarded_hop hop = { .peer = address("192.0.2.1"), .host_port = SLICE("") };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (size_t size = rows[i].from; size <= rows[i].to; size++) {
             char *out = malloc(size ? size : 1);
@@ -268,6 +295,7 @@ int main(void)
         cmocka_unit_test(the_chain_is_continued),
         cmocka_unit_test(a_chain_too_long_loses_its_begin),
         cmocka_unit_test(forwarded_is_written),
+        cmocka_unit_test(forwarded_tells_a_client_known_otherwise),
         cmocka_unit_test(forwarded_too_long_loses_its_begin),
         cmocka_unit_test(proto_and_host_are_believed_from_trusted_peers),
         cmocka_unit_test(request_ids_are_32_digits_and_differ),
