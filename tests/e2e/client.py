@@ -216,7 +216,8 @@ class Load:
         self.bodies = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(i * self.interval / threads,), daemon=True) for i in range(threads)]
+        self._threads = [threading.Thread(target=self._run, args=(i * self.interval / threads,), daemon=True)
+                         for i in range(threads)]
 
     def __enter__(self):
         for thread in self._threads:

@@ -65,6 +65,10 @@ def monitor(**more):
             "interval_down": "200ms", "interval_down_max": "500ms", "consecutive_down": 2, "consecutive_up": 2, **more}
 
 
+IN_ORDER = {"endpoint_steering": {"policy": "off"}}
+IN_TURN = {"endpoint_steering": {"policy": "round_robin"}}
+
+
 def endpoint(origin, **more):
     return {"name": origin.name, "address": origin.url, **more}
 
@@ -114,7 +118,8 @@ class Daemon:
     def spawn(self):
         self.state_dir.mkdir(exist_ok=True)
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([PENSTOCK, "serve", "-c", self.config_path, "--state-dir", self.state_dir, *self.arguments],
+            self.process = subprocess.Popen([PENSTOCK, "serve", "-c", self.config_path, "--state-dir", self.state_dir,
+                                             *self.arguments],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self
 
@@ -232,7 +237,8 @@ class Daemon:
 
 
 def cli(*arguments, timeout=30, env=None):
-    return subprocess.run([PENSTOCK, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
+    return subprocess.run([PENSTOCK, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
+                          stdin=subprocess.DEVNULL,
                           env={**os.environ, **(env or {})})
 
 

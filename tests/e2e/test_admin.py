@@ -37,7 +37,8 @@ def test_latency_and_in_flight_are_measured(daemon):
     wait_until(lambda: daemon.endpoint("pool/one")["latency_ms"] is not None and daemon.endpoint("pool/one")["latency_ms"] > 0)
 
 
-@pytest.mark.parametrize("change,state", [({"state": "drained"}, "drained"), ({"state": "disabled"}, "disabled"), ({"state": "enabled"}, "healthy")])
+@pytest.mark.parametrize("change,state", [({"state": "drained"}, "drained"), ({"state": "disabled"}, "disabled"),
+                                          ({"state": "enabled"}, "healthy")])
 def test_patch_state(daemon, change, state):
     response = daemon.admin("PATCH", "/v1/endpoints/pool/one", change)
     assert response.status == 200, response
@@ -50,7 +51,8 @@ def test_patch_weight(daemon):
 
 
 @pytest.mark.parametrize("method,target,body,status", [
-    ("GET", "/v1/nonsense", None, 404), ("GET", "/v1/endpoints/pool/none", None, 404), ("PATCH", "/v1/endpoints/pool/none", {"state": "drained"}, 404),
+    ("GET", "/v1/nonsense", None, 404), ("GET", "/v1/endpoints/pool/none", None, 404),
+    ("PATCH", "/v1/endpoints/pool/none", {"state": "drained"}, 404),
     ("PATCH", "/v1/endpoints/pool/one", {"state": "asleep"}, 400), ("PATCH", "/v1/endpoints/pool/one", {"weight": -1}, 400),
     ("PATCH", "/v1/endpoints/pool/one", {"wieght": 1}, 400), ("PATCH", "/v1/endpoints/pool/one", [1], 400),
     ("DELETE", "/v1/endpoints/pool/one", None, 405), ("POST", "/v1/status", None, 405), ("POST", "/v1/alerts/none/test", None, 404),
@@ -84,7 +86,8 @@ def test_events_after_and_by_type(daemon):
         assert daemon.admin("PATCH", "/v1/endpoints/pool/one", {"state": state}).status == 200
     drained = wait_until(lambda: len(found := daemon.events("?type=endpoint.drained")) >= 2 and found)
     assert {event["type"] for event in drained} == {"endpoint.drained"}
-    assert all(re.fullmatch(r"evt_\w+", event["id"]) and event["timestamp"] and event["severity"] and event["data"] for event in drained)
+    assert all(re.fullmatch(r"evt_\w+", event["id"]) and event["timestamp"] and event["severity"] and event["data"]
+               for event in drained)
     after = daemon.events(f"?after={drained[0]['id']}&type=endpoint.*")
     assert drained[0]["id"] not in [event["id"] for event in after] and drained[1]["id"] in [event["id"] for event in after]
     ids = [event["id"] for event in daemon.events()]
@@ -182,7 +185,8 @@ def test_tcp_with_a_token(over_tcp):
     assert ask(address, "GET", "/v1/status", [("Authorization", "Bearer wrong")]).status == 401
     good = [("Authorization", "Bearer s3cret-token")]
     assert ask(address, "GET", "/v1/status", good).status == 200
-    assert ask(address, "PATCH", "/v1/endpoints/pool/one", [*good, ("Content-Type", "application/json")], b'{"state":"drained"}').status == 200
+    assert ask(address, "PATCH", "/v1/endpoints/pool/one", [*good, ("Content-Type", "application/json")],
+               b'{"state":"drained"}').status == 200
     assert ask(address, "GET", "/livez").status == 200, "a probe needs no token"
 
 

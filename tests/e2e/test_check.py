@@ -34,11 +34,14 @@ WRONG = [
     ("unknown policy", HEAD + POOL + LB.replace("default", 'steering = { policy = "luck"; }; default'), 3, ["luck"]),
     ("address without scheme", HEAD + POOL.replace("http://127.0.0.1:80", "ftp://127.0.0.1") + LB, 2, ["ftp"]),
     ("tunnel that is no UUID", HEAD + POOL.replace('address = "http://127.0.0.1:80"',
-                                                   'tunnel = "c1744f8b-zzzz"; hostname = "a.example.com"') + LB, 2, ["c1744f8b-zzzz"]),
+                                                   'tunnel = "c1744f8b-zzzz"; hostname = "a.example.com"') + LB,
+     2, ["c1744f8b-zzzz"]),
     ("name with a space", HEAD + POOL.replace('"p"', '"p q"') + LB.replace('"p"', '"p q"'), 2, ["p q"]),
     ("listener address", GOOD.replace('":8080"', '"nowhere"'), 1, ["nowhere"]),
     ("negative weight", HEAD + POOL.replace('address', 'weight = -1.0; address') + LB, 2, ["weight"]),
-    ("missing certificate", GOOD.replace('":8080";', '":8443"; tls = { certificates = ( { cert = "no.pem"; key = "no.key"; } ); };'), 1, ["no.pem"]),
+    ("missing certificate", GOOD.replace('":8080";',
+                                         '":8443"; tls = { certificates = ( { cert = "no.pem"; key = "no.key"; } ); };'),
+     1, ["no.pem"]),
     ("missing secret file", GOOD + 'alerts = ( { name = "a"; type = "webhook"; url = "http://127.0.0.1/"; secret_file = "no.secret"; } );\n', 4,
      ["no.secret"]),
     ("unknown channel type", GOOD + 'alerts = ( { name = "a"; type = "pigeon"; url = "http://127.0.0.1/"; } );\n', 4, ["pigeon"]),
@@ -66,7 +69,8 @@ def test_duplicate_names(folder):
 
 
 def test_every_error_is_told_in_order(folder):
-    result, said = check(folder, 'nonsense = 1;\n' + HEAD + POOL.replace("http:", "ftp:") + LB.replace('"p"', '"q"') + "more = 2;\n")
+    result, said = check(folder, 'nonsense = 1;\n' + HEAD + POOL.replace("http:", "ftp:") + LB.replace('"p"', '"q"')
+                         + "more = 2;\n")
     assert result.returncode == 1
     lines = [int(n) for n in re.findall(r"test\.conf:(\d+): ", said)]
     assert {1, 3, 4, 5} <= set(lines), said
@@ -86,7 +90,8 @@ def test_syntax_error_names_the_usual_causes(folder, text, line, words):
 
 
 def test_warnings_leave_the_status_at_zero(folder):
-    result, said = check(folder, HEAD + POOL.replace('address = "http://127.0.0.1:80"', 'tunnel = "c1744f8b-faa1-48a4-9e5c-02ac921467fa"') + LB)
+    result, said = check(folder, HEAD + POOL.replace('address = "http://127.0.0.1:80"',
+                                                     'tunnel = "c1744f8b-faa1-48a4-9e5c-02ac921467fa"') + LB)
     assert result.returncode == 0, said
     assert "test.conf:2: warning: " in said
     assert "hostname" in said or "connect_to" in said

@@ -61,7 +61,8 @@ def test_status_table_and_json(daemon):
 
 
 def test_status_watch_goes_on_until_it_is_told_to_stop(daemon):
-    process = subprocess.Popen([PENSTOCK, "status", "--watch", "--admin", daemon.admin_socket], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([PENSTOCK, "status", "--watch", "--admin", daemon.admin_socket], stdout=subprocess.PIPE,
+                               stdin=subprocess.DEVNULL)
     try:
         seen = b""
         while seen.count(b"two") < 2:
@@ -110,7 +111,8 @@ def events_of(text):
 
 
 def test_events_follow(daemon):
-    process = subprocess.Popen([PENSTOCK, "events", "--follow", "--admin", daemon.admin_socket], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([PENSTOCK, "events", "--follow", "--admin", daemon.admin_socket], stdout=subprocess.PIPE,
+                               stdin=subprocess.DEVNULL)
     try:
         seen = b""
         for word in ("drain", "enable") * 20:
@@ -147,5 +149,6 @@ def test_alerts_without_channels(daemon):
 
 def test_output_that_cannot_be_written(daemon):
     with open("/dev/full", "w") as full:
-        result = subprocess.run([PENSTOCK, "status", "--json", "--admin", daemon.admin_socket], stdout=full, stderr=subprocess.PIPE, timeout=20)
+        result = subprocess.run([PENSTOCK, "status", "--json", "--admin", daemon.admin_socket], stdout=full, stderr=subprocess.PIPE,
+                                timeout=20)
     assert result.returncode != 0

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from client import WEBSOCKET, Cut, Load, request_bytes, wait_until
-from daemon import PENSTOCK
+from daemon import IN_ORDER, PENSTOCK
 from origin import Gate, answer
 
 
@@ -28,7 +28,7 @@ def test_drained_endpoint_gets_nothing_new(serve, pair):
 
 def test_wait_returns_once_nothing_is_in_flight(serve, pair):
     one, _ = pair
-    daemon = serve(*pair, pool={"endpoint_steering": {"policy": "off"}})
+    daemon = serve(*pair, pool=IN_ORDER)
     gate = Gate()
     one.script("/wait", gate, answer(200, b"done"))
     with daemon.connect() as connection:
@@ -45,7 +45,7 @@ def test_wait_returns_once_nothing_is_in_flight(serve, pair):
 
 def test_wait_gives_up_in_the_end(serve, pair):
     one, _ = pair
-    daemon = serve(*pair, pool={"endpoint_steering": {"policy": "off"}})
+    daemon = serve(*pair, pool=IN_ORDER)
     gate = Gate()
     one.script("/wait", gate, answer(200, b"done"))
     with daemon.connect() as connection:

@@ -2,7 +2,7 @@
 
 import pytest
 from client import wait_until
-from daemon import cli, wait_for_state
+from daemon import IN_ORDER, IN_TURN, cli, wait_for_state
 from edge import Tunnel
 from origin import answer, tls_context
 
@@ -33,7 +33,8 @@ def test_hostname_through_the_edge(through_edge):
 def test_nothing_the_edge_forbids_is_sent(through_edge, public_edge):
     """CF-* of a client are stripped; one X-Forwarded-For, short enough. CDN-Loop goes on: a loop has to show (RFC 8586)."""
     daemon, _ = through_edge(**{})
-    headers = [("CF-Connecting-IP", "10.9.8.7"), ("CF-RAY", "abc-AMS"), ("CF-IPCountry", "NL"), ("CF-Visitor", "{}"), ("CF-EW-Via", "15"),
+    headers = [("CF-Connecting-IP", "10.9.8.7"), ("CF-RAY", "abc-AMS"), ("CF-IPCountry", "NL"), ("CF-Visitor", "{}"),
+               ("CF-EW-Via", "15"),
                ("CDN-Loop", "cloudflare"), ("X-Forwarded-For", "10.1.1.1"), ("X-Forwarded-For", ", ".join(["192.0.2.255"] * 20))]
     response = daemon.request("GET", "/echo", headers)
     assert response.status == 200, (response, public_edge.refused)
@@ -89,7 +90,8 @@ def test_cookie_domain_is_rewritten(through_edge, sent, expected):
 
 def test_rewriting_can_be_turned_off(through_edge):
     daemon, origin = through_edge(rewrite_host=False)
-    origin.script("/x", answer(302, b"", [("Location", "https://ams.example.com/a"), ("Set-Cookie", "a=1; Domain=ams.example.com")]))
+    origin.script("/x", answer(302, b"", [("Location", "https://ams.example.com/a"),
+                                          ("Set-Cookie", "a=1; Domain=ams.example.com")]))
     response = daemon.get("/x")
     assert response.get("Location") == "https://ams.example.com/a"
     assert response.get("Set-Cookie") == "a=1; Domain=ams.example.com"
@@ -166,7 +168,8 @@ def test_client_certificate_that_is_missing_is_a_failure(serve, make_origin, aut
 def test_added_headers(serve, origin, folder, monkeypatch):
     (folder / "token").write_text("from-a-file\n")
     monkeypatch.setenv("SERVICE_SECRET", "from-the-environment")
-    daemon = serve({"name": "origin", "address": origin.url, "headers": {"X-Literal": "as it is", "CF-Access-Client-Id_file": str(folder / "token"),
+    daemon = serve({"name": "origin", "address": origin.url,
+                    "headers": {"X-Literal": "as it is", "CF-Access-Client-Id_file": str(folder / "token"),
                                                                          "X-Secret_env": "SERVICE_SECRET"}})
     fields = {n.lower(): v for n, v in daemon.request("GET", "/echo", [("X-Literal", "forged")]).json()["fields"]}
     assert fields["x-literal"] == "as it is"
@@ -201,7 +204,7 @@ def test_names_are_resolved(serve, origin, names):
 def test_name_without_an_answer(serve, origin, names, record):
     names.names["app.test"] = record
     daemon = serve({"name": "o", "address": f"http://app.test:{origin.port}"}, origin, resolver={"servers": names.address},
-                   pool={"endpoint_steering": {"policy": "off"}})
+                   pool=IN_ORDER)
     assert daemon.get().body == b"origin\n", "the other one answers"
     if record != "silence":
         row = wait_for_state(daemon, "pool/o", "down")
@@ -212,7 +215,7 @@ def test_name_without_an_answer(serve, origin, names, record):
 def test_bare_tunnel_name_says_the_cure(serve, origin, names, group):
     """It resolves to a unique-local address that leads nowhere outside Cloudflare."""
     names.names[f"{UUID}.cfargotunnel.com"] = ["fd10:aec2:5dae::"]
-    daemon = serve({"name": "bare", **group}, origin, resolver={"servers": names.address}, pool={"endpoint_steering": {"policy": "off"}})
+    daemon = serve({"name": "bare", **group}, origin, resolver={"servers": names.address}, pool=IN_ORDER)
     assert daemon.get().body == b"origin\n"
     row = wait_for_state(daemon, "pool/bare", "down")
     assert "hostname" in row["reason"] and "connect_to" in row["reason"]
@@ -223,8 +226,9 @@ def test_bare_tunnel_name_says_the_cure(serve, origin, names, group):
 def test_connections_are_not_shared_between_kinds(serve, make_origin):
     """Two endpoints at one address with different added headers stay apart."""
     origin = make_origin("o")
-    daemon = serve({"name": "one", "address": origin.url, "headers": {"X-Who": "one"}}, {"name": "two", "address": origin.url, "headers": {"X-Who": "two"}},
-                   pool={"endpoint_steering": {"policy": "round_robin"}}, workers=1)
+    daemon = serve({"name": "one", "address": origin.url, "headers": {"X-Who": "one"}},
+                   {"name": "two", "address": origin.url, "headers": {"X-Who": "two"}},
+                   pool=IN_TURN, workers=1)
     for _ in range(10):
         daemon.get()
     assert {request.get("X-Who") for request in origin.requests} == {"one", "two"}

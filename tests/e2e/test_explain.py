@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from daemon import cli
+from daemon import IN_ORDER, cli
 
 if "explain" not in cli("--help").stdout:
     pytest.skip("this version has no explain", allow_module_level=True)
@@ -11,7 +11,7 @@ if "explain" not in cli("--help").stdout:
 
 @pytest.fixture
 def daemon(serve, make_origin):
-    return serve(*(make_origin(name) for name in ("a", "b", "c")), pool={"endpoint_steering": {"policy": "off"}})
+    return serve(*(make_origin(name) for name in ("a", "b", "c")), pool=IN_ORDER)
 
 
 def test_says_what_happens(daemon):

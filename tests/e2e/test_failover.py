@@ -2,7 +2,7 @@
 
 import pytest
 from client import Load, wait_until
-from daemon import endpoint, monitor, wait_for_state
+from daemon import IN_TURN, endpoint, monitor, wait_for_state
 from edge import Tunnel
 from origin import CLOSE, RESET, Origin, answer
 
@@ -12,7 +12,7 @@ def three(make_origin):
 
 
 def serve_three(serve, endpoints, **more):
-    return serve(*endpoints, pool={"monitors": ["app"], "endpoint_steering": {"policy": "round_robin"}}, monitors=[monitor(path="/")], **more)
+    return serve(*endpoints, pool={"monitors": ["app"], **IN_TURN}, monitors=[monitor(path="/")], **more)
 
 
 def all_answer(daemon, names=("ams", "fra", "lon")):
@@ -26,7 +26,8 @@ def under_load(daemon, lose, gone, **options):
         load.wait_for_more(100)
         lose()
         load.wait_for_more(300)
-        wait_until(lambda: daemon.endpoint(f"pool/{gone}")["state"] not in ("healthy", "unknown"), what=f"{gone} is known to be lost")
+        wait_until(lambda: daemon.endpoint(f"pool/{gone}")["state"] not in ("healthy", "unknown"),
+                   what=f"{gone} is known to be lost")
         load.wait_for_more(50)
         before = load.bodies.get(gone.encode() + b"\n", 0)
         load.wait_for_more(100)
@@ -78,7 +79,8 @@ def test_tunnel_without_connector(serve, three, public_edge, authority):
     for origin in three:
         host = f"{origin.name}.example.com"
         tunnels[origin.name] = public_edge.add(Tunnel(origin.name, [(host, origin.address)]), host)
-        endpoints.append({"name": origin.name, "tunnel": tunnels[origin.name].id, "hostname": host, "connect_to": public_edge.address,
+        endpoints.append({"name": origin.name, "tunnel": tunnels[origin.name].id, "hostname": host,
+                          "connect_to": public_edge.address,
                           "tls": {"ca_file": authority.ca}})
     daemon = serve_three(serve, endpoints)
     under_load(daemon, lambda: public_edge.disconnect(tunnels["fra"]), "fra")
@@ -92,7 +94,8 @@ def test_name_that_stops_resolving(serve, three, names):
     """What was resolved last is kept while it answers: DNS alone takes nothing down."""
     for origin in three:
         names.names[f"{origin.name}.test"] = ["127.0.0.1"]
-    daemon = serve_three(serve, [{"name": o.name, "address": f"http://{o.name}.test:{o.port}"} for o in three], resolver={"servers": names.address})
+    daemon = serve_three(serve, [{"name": o.name, "address": f"http://{o.name}.test:{o.port}"} for o in three],
+                         resolver={"servers": names.address})
     all_answer(daemon)
     with Load(daemon.connect, rate=200) as load:
         load.wait_for_more(50)
@@ -151,7 +154,8 @@ def test_all_die_and_come_back(serve, three):
 
 def test_pool_fails_over_to_the_next(serve, three):
     pools = [{"name": o.name, "monitors": ["app"], "endpoints": [endpoint(o)]} for o in three[:2]]
-    daemon = serve(settings={"monitors": [monitor()], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["ams", "fra"]}]})
+    daemon = serve(settings={"monitors": [monitor()], "pools": pools,
+                             "load_balancers": [{"hostnames": ["*"], "default_pools": ["ams", "fra"]}]})
     wait_until(lambda: daemon.get().body == b"ams\n")
     with Load(daemon.connect, rate=200) as load:
         load.wait_for_more(50)

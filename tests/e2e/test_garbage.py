@@ -20,7 +20,8 @@ RESPONSES = [
     b"HTTP/1.0 200 OK\r\nConnection: close\r\nKeep-Alive: timeout=5\r\n\r\nuntil the end",
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nraw",
 ]
-SPICES = [b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"\xff", b"0", b"ffffffffffffffff", b"Content-Length: 1\r\n", b"Transfer-Encoding: chunked\r\n",
+SPICES = [b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"\xff", b"0", b"ffffffffffffffff", b"Content-Length: 1\r\n",
+          b"Transfer-Encoding: chunked\r\n",
           b"Host: b\r\n", b"Connection: close\r\n", b"x" * 5000, b"HTTP/1.1 200 OK\r\n\r\n", b"GET / HTTP/1.1\r\n"]
 
 
@@ -50,7 +51,8 @@ def provoke(daemon, pieces):
 
 
 def test_from_clients(serve, origin):
-    daemon = serve(origin, timeouts={"client_header": "500ms", "client_body": "500ms", "upgrade_idle": "1s", "client_abort": "300ms"})
+    daemon = serve(origin, timeouts={"client_header": "500ms", "client_body": "500ms", "upgrade_idle": "1s",
+                                     "client_abort": "300ms"})
     draw = random.Random(1)
     for _ in range(500):
         provoke(daemon, in_pieces(draw, spoiled(draw, draw.choice(REQUESTS)) + draw.choice([b"", draw.choice(REQUESTS)])))
@@ -58,7 +60,8 @@ def test_from_clients(serve, origin):
 
 
 def test_from_origins(serve, origin):
-    daemon = serve(origin, timeouts={"response_header": "300ms", "response_idle": "300ms", "upgrade_idle": "1s"}, pool={"passive": {"consecutive": 0, "ratio": 0.0}})
+    daemon = serve(origin, timeouts={"response_header": "300ms", "response_idle": "300ms", "upgrade_idle": "1s"},
+                   pool={"passive": {"consecutive": 0, "ratio": 0.0}})
     draw = random.Random(2)
     for _ in range(300):
         origin.script("/x", *in_pieces(draw, spoiled(draw, draw.choice(RESPONSES))), *draw.choice([[], [CLOSE]]))
@@ -69,7 +72,8 @@ def test_from_origins(serve, origin):
 def test_towards_the_admin_socket(serve, origin):
     daemon = serve(origin)
     draw = random.Random(3)
-    asked = [b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /v1/events?after=evt_1&type=a.* HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    asked = [b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n",
+             b"GET /v1/events?after=evt_1&type=a.* HTTP/1.1\r\nHost: localhost\r\n\r\n",
              b"PATCH /v1/endpoints/pool/origin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\n\r\n{\"state\": \"enabled\"}"]
     for _ in range(200):
         with Connection(f"unix:{daemon.admin_socket}") as connection:

@@ -20,7 +20,8 @@ def shared(background):
     origin = Origin(background)
     folder = Path(tempfile.mkdtemp(prefix="penstock-"))
     daemon = Daemon(folder / "d", {
-        "pools": [{"name": "pool", "monitors": [], "endpoints": [endpoint(origin)], "passive": {"consecutive": 1000, "min_requests": 100000}}],
+        "pools": [{"name": "pool", "monitors": [], "endpoints": [endpoint(origin)],
+                   "passive": {"consecutive": 1000, "min_requests": 100000}}],
         "load_balancers": [{"hostnames": ["*"], "default_pools": ["pool"]}]}).start()
     yield daemon, origin
     origin.kill()
@@ -135,7 +136,8 @@ ACCEPTED = [
     ("8-bit in a value", b"GET /echo HTTP/1.1\r\nHost: app.test\r\nX-Name: J\xf6rg\r\n\r\n", {"get": ("x-name", "J\xf6rg")}),
     ("spaces around a value go", b"GET /echo HTTP/1.1\r\nHost: app.test\r\nX-Name: \t a b \t \r\n\r\n", {"get": ("x-name", "a b")}),
     ("empty value", b"GET /echo HTTP/1.1\r\nHost: app.test\r\nX-Name:\r\n\r\n", {"get": ("x-name", "")}),
-    ("upper-case hex and leading zeros in a chunk size", POST + b"Transfer-Encoding: chunked\r\n\r\n000A\r\n0123456789\r\n0\r\n\r\n", {"body_length": 10}),
+    ("upper-case hex and leading zeros in a chunk size",
+     POST + b"Transfer-Encoding: chunked\r\n\r\n000A\r\n0123456789\r\n0\r\n\r\n", {"body_length": 10}),
 ]
 
 
@@ -156,16 +158,19 @@ def test_accepted_and_normalised(case, raw, expected):
 
 # (fields sent, names that must not arrive, names that must)
 REMOVED = [
-    ("named in Connection", b"Connection: X-Hop, keep-alive\r\nX-Hop: secret\r\nX-End: kept\r\n", ["x-hop", "connection"], ["x-end"]),
+    ("named in Connection", b"Connection: X-Hop, keep-alive\r\nX-Hop: secret\r\nX-End: kept\r\n", ["x-hop", "connection"],
+     ["x-end"]),
     ("Keep-Alive", b"Keep-Alive: timeout=5\r\n", ["keep-alive"], []),
     ("Proxy-Connection", b"Proxy-Connection: keep-alive\r\n", ["proxy-connection"], []),
     ("Proxy-Authorization", b"Proxy-Authorization: Basic eDp5\r\n", ["proxy-authorization"], []),
     ("TE", b"TE: trailers\r\n", ["te"], []),
     ("Trailer", b"Trailer: X-Late\r\n", ["trailer"], []),
     ("Upgrade without Connection: upgrade", b"Upgrade: websocket\r\n", ["upgrade"], []),
-    ("Upgrade: h2c", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", ["upgrade", "http2-settings"], []),
+    ("Upgrade: h2c", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+     ["upgrade", "http2-settings"], []),
     ("Host cannot be named", b"Connection: Host\r\n", ["connection"], ["host"]),
-    ("our own fields cannot be named", b"Connection: X-Forwarded-For, X-Forwarded-Proto\r\n", ["connection"], ["x-forwarded-for", "x-forwarded-proto"]),
+    ("our own fields cannot be named", b"Connection: X-Forwarded-For, X-Forwarded-Proto\r\n", ["connection"],
+     ["x-forwarded-for", "x-forwarded-proto"]),
 ]
 
 
@@ -173,7 +178,8 @@ REMOVED = [
 def test_hop_by_hop_fields_of_a_request_end_here(case, fields, gone, kept):
     seen = echo(case[0], b"GET /echo HTTP/1.1\r\nHost: app.test\r\n" + fields + b"\r\n")
     # An own "Connection: keep-alive" towards the upstream would be harmless.
-    present = [name for name in gone if name in seen["names"] and (name != "connection" or seen["get"][name].lower() != "keep-alive")]
+    present = [name for name in gone if name in seen["names"]
+               and (name != "connection" or seen["get"][name].lower() != "keep-alive")]
     assert not present, seen["fields"]
     assert all(name in seen["names"] for name in kept), seen["fields"]
 
@@ -205,7 +211,8 @@ MALFORMED = [
     ("CL +5", [b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n12345"]),
     ("TE unknown", [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", CLOSE]),
     ("TE chunked, chunked", [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"]),
-    ("101 without Upgrade asked for", [b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", HANG]),
+    ("101 without Upgrade asked for", [b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+                                       HANG]),
     ("33 interim responses", [b"HTTP/1.1 103 Early Hints\r\n\r\n" * 33 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]),
     ("obs-fold", [b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"]),
     ("bare LF", [b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"]),

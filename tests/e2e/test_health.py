@@ -2,7 +2,7 @@
 
 import pytest
 from client import wait_until
-from daemon import endpoint, monitor, wait_for_state
+from daemon import IN_TURN, endpoint, monitor, wait_for_state
 from edge import Tunnel
 from origin import CLOSE, HANG, answer
 
@@ -33,7 +33,7 @@ def test_monitor_takes_out_and_brings_back(serve, make_origin):
 def test_slow_start(serve, make_origin):
     """Who comes back gets a small share at first; who is there from the start a whole one."""
     one, two = make_origin("one"), make_origin("two")
-    daemon = serve_monitored(serve, one, two, pool={"slow_start": "60s", "endpoint_steering": {"policy": "round_robin"}})
+    daemon = serve_monitored(serve, one, two, pool={"slow_start": "60s", **IN_TURN})
     for name in ("pool/one", "pool/two"):
         assert not wait_for_state(daemon, name, "healthy")["slow_start"]
     one.mode("unhealthy", "/healthz")
@@ -85,7 +85,8 @@ def test_what_passes(serve, origin, settings, said, up):
 
 
 def test_probe_asks_as_traffic_does(serve, origin):
-    daemon = serve_monitored(serve, {**endpoint(origin), "headers": {"X-Token": "secret"}}, settings={"method": "HEAD", "headers": {"Accept": "text/plain"}},
+    daemon = serve_monitored(serve, {**endpoint(origin), "headers": {"X-Token": "secret"}},
+                             settings={"method": "HEAD", "headers": {"Accept": "text/plain"}},
                              lb={"hostnames": ["*.app.test", "app.test"]})
     request = wait_until(lambda: origin.seen("/healthz") and origin.seen("/healthz")[0])
     assert request.method == "HEAD" and request.version == "HTTP/1.1"
@@ -131,7 +132,7 @@ def test_default_monitor(serve, origin):
 
 def test_without_monitors_traffic_alone_judges(serve, make_origin):
     one, two = make_origin("one"), make_origin("two")
-    daemon = serve(one, two, pool={"passive": {"consecutive": 5, "ejection": "30s"}, "endpoint_steering": {"policy": "round_robin"}})
+    daemon = serve(one, two, pool={"passive": {"consecutive": 5, "ejection": "30s"}, **IN_TURN})
     assert daemon.endpoint("pool/one")["state"] == "healthy"
     one.script("*", CLOSE)
     for _ in range(20):
@@ -143,7 +144,7 @@ def test_without_monitors_traffic_alone_judges(serve, make_origin):
 
 def test_ejection_ends(serve, make_origin):
     one, two = make_origin("one"), make_origin("two")
-    daemon = serve(one, two, pool={"passive": {"consecutive": 3, "ejection": "1s"}, "endpoint_steering": {"policy": "round_robin"}, "slow_start": "0s"})
+    daemon = serve(one, two, pool={"passive": {"consecutive": 3, "ejection": "1s"}, **IN_TURN, "slow_start": "0s"})
     one.script("*", CLOSE)
     for _ in range(12):
         daemon.get()
@@ -156,7 +157,7 @@ def test_ejection_ends(serve, make_origin):
 @pytest.mark.parametrize("status", [500, 501, 404, 429])
 def test_the_application_s_own_errors_do_not_eject(serve, make_origin, status):
     one, two = make_origin("one"), make_origin("two")
-    daemon = serve(one, two, pool={"passive": {"consecutive": 3, "min_requests": 5}, "endpoint_steering": {"policy": "round_robin"}})
+    daemon = serve(one, two, pool={"passive": {"consecutive": 3, "min_requests": 5}, **IN_TURN})
     one.script("*", answer(status, b"no"))
     for _ in range(30):
         daemon.get()
@@ -174,7 +175,8 @@ def test_the_last_endpoint_is_never_ejected(serve, origin):
 def test_failure_ratio_ejects(serve, make_origin):
     """Half of the requests fail, never five in a row."""
     one, two = make_origin("one"), make_origin("two")
-    daemon = serve(one, two, pool={"passive": {"consecutive": 50, "ratio": 0.4, "min_requests": 10, "window": "10s", "ejection": "30s"},
+    daemon = serve(one, two, pool={"passive": {"consecutive": 50, "ratio": 0.4, "min_requests": 10, "window": "10s",
+                                               "ejection": "30s"},
                                    "endpoint_steering": {"policy": "round_robin"}})
     one.script("/x", CLOSE)
     for n in range(80):
@@ -206,7 +208,8 @@ def down_pools(serve, make_origin, **lb):
     for origin in origins.values():
         origin.script("/healthz", answer(503, b"no"))
     pools = [{"name": name, "monitors": ["app"], "endpoints": [endpoint(origin)]} for name, origin in origins.items()]
-    daemon = serve(settings={"monitors": [monitor()], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["a"], **lb}]})
+    daemon = serve(settings={"monitors": [monitor()], "pools": pools,
+                             "load_balancers": [{"hostnames": ["*"], "default_pools": ["a"], **lb}]})
     for name in origins:
         wait_for_state(daemon, f"{name}/{name}", "down")
     return daemon
@@ -236,7 +239,8 @@ def test_minimum_endpoints(serve, make_origin):
     one, two, other = (make_origin(name) for name in ("one", "two", "other"))
     pools = [{"name": "p", "minimum_endpoints": 2, "monitors": ["app"], "endpoints": [endpoint(one), endpoint(two)]},
              {"name": "q", "monitors": ["app"], "endpoints": [endpoint(other)]}]
-    daemon = serve(settings={"monitors": [monitor()], "pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["p", "q"]}]})
+    daemon = serve(settings={"monitors": [monitor()], "pools": pools,
+                             "load_balancers": [{"hostnames": ["*"], "default_pools": ["p", "q"]}]})
     wait_until(lambda: daemon.pool("p")["state"] == "healthy")
     assert b"other\n" not in bodies(daemon)
     one.mode("unhealthy", "/healthz")
@@ -272,7 +276,8 @@ def test_reason_names_where_the_fault_lies(serve, make_origin, public_edge, auth
     service = {"dead service": "127.0.0.1:1", "no ingress rule": 404}.get(ending, origin.address)
     tunnel = public_edge.add(Tunnel("ams", [("ams.example.com", service)]), *([] if ending == "no route" else ["ams.example.com"]),
                              connected=ending != "no connector")
-    daemon = serve_monitored(serve, {"name": "ams", "tunnel": tunnel.id, "hostname": "ams.example.com", "connect_to": public_edge.address,
+    daemon = serve_monitored(serve, {"name": "ams", "tunnel": tunnel.id, "hostname": "ams.example.com",
+                                     "connect_to": public_edge.address,
                                      "tls": {"ca_file": authority.ca}})
     reason = wait_for_state(daemon, "pool/ams", "down")["reason"]
     assert word in reason
@@ -297,6 +302,7 @@ def test_events_tell_the_story_in_order(serve, make_origin):
     wait_for_state(daemon, "pool/one", "down")
     one.accept()
     wait_for_state(daemon, "pool/one", "healthy", timeout=40)
-    types = wait_until(lambda: (found := [e["type"] for e in daemon.events() if "pool/one" in str(e["data"]) and e["type"].startswith("endpoint.")])
+    types = wait_until(lambda: (found := [e["type"] for e in daemon.events() if "pool/one" in str(e["data"])
+                                          and e["type"].startswith("endpoint.")])
                        and found[-1] == "endpoint.healthy" and "endpoint.unhealthy" in found and found)
     assert types.index("endpoint.unhealthy") < len(types) - 1

@@ -1,6 +1,7 @@
 """Limits: each has a clear answer and holds for the next request too."""
 
 from client import Cut, chunked, request_bytes, wait_until
+from daemon import IN_ORDER
 from origin import Gate, content
 
 
@@ -75,8 +76,9 @@ def refused(daemon):
 
 def test_per_load_balancer(serve, make_origin):
     origin = make_origin("o")
-    daemon = serve(settings={"pools": [{"name": "p", "monitors": [], "endpoints": [{"name": "o", "address": origin.url}]}], "load_balancers": [
-        {"hostnames": ["small.test"], "limits": {"body_size": "10"}, "default_pools": ["p"]}, {"hostnames": ["*"], "default_pools": ["p"]}]})
+    daemon = serve(settings={"pools": [{"name": "p", "monitors": [], "endpoints": [{"name": "o", "address": origin.url}]}],
+                             "load_balancers": [{"hostnames": ["small.test"], "limits": {"body_size": "10"}, "default_pools": ["p"]},
+                                                {"hostnames": ["*"], "default_pools": ["p"]}]})
     assert daemon.request("POST", "/echo", body=b"x" * 11, host="small.test").status == 413
     assert daemon.request("POST", "/echo", body=b"x" * 11, host="large.test").status == 200
 
@@ -116,7 +118,7 @@ def test_requests_per_connection(serve, origin):
 
 def test_max_in_flight_spills_to_the_next_endpoint(serve, make_origin):
     first, second = make_origin("first"), make_origin("second")
-    daemon = serve({"name": "first", "address": first.url, "max_in_flight": 1}, second, pool={"endpoint_steering": {"policy": "off"}})
+    daemon = serve({"name": "first", "address": first.url, "max_in_flight": 1}, second, pool=IN_ORDER)
     gate = Gate()
     first.script("/wait", gate, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     with daemon.connect() as connection:

@@ -142,7 +142,8 @@ def test_monitors_keep_their_history(serve, origin):
 def test_removed_pool_and_load_balancer_are_gone(serve, make_origin):
     one, two = make_origin("one"), make_origin("two")
     both = [{"name": o.name, "monitors": [], "endpoints": [endpoint(o)]} for o in (one, two)]
-    daemon = serve(settings={"pools": both, "load_balancers": [{"hostnames": [f"{o.name}.test"], "default_pools": [o.name]} for o in (one, two)]})
+    daemon = serve(settings={"pools": both, "load_balancers": [{"hostnames": [f"{o.name}.test"], "default_pools": [o.name]}
+                                                               for o in (one, two)]})
     assert daemon.get(host="two.test").body == b"two\n"
     daemon.write(pools=both[:1], load_balancers=[{"hostnames": ["one.test"], "default_pools": ["one"]}])
     assert daemon.reload().returncode == 0

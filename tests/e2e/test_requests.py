@@ -46,7 +46,8 @@ def test_pipelined_requests_with_bodies(serve, origin):
     daemon = serve(origin)
     with daemon.connect() as connection:
         connection.send(request_bytes("POST", "/echo", body=b"a" * 3000)
-                        + b"POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"b" * 2000, b"b" * 2000)
+                        + b"POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        + chunked(b"b" * 2000, b"b" * 2000)
                         + request_bytes("GET", "/echo"))
         assert [connection.read_response().json()["body_length"] for _ in range(3)] == [3000, 4000, 0]
 
@@ -307,7 +308,7 @@ def test_fields_keep_their_order_and_case(serve, origin):
     daemon = serve(origin)
     _, seen = echo(daemon, ("X-First", "1"), ("x-second", "2"), ("X-FIRST", "3"))
     ours = [(name, value) for name, value in seen["fields"] if name.lower() in ("x-first", "x-second")]
-    assert ours == [["X-First", "1"], ["x-second", "2"], ["X-FIRST", "3"]] or ours == [("X-First", "1"), ("x-second", "2"), ("X-FIRST", "3")]
+    assert ours == [("X-First", "1"), ("x-second", "2"), ("X-FIRST", "3")]
 
 
 def test_response_fields_pass_unchanged(serve, origin):
@@ -315,7 +316,8 @@ def test_response_fields_pass_unchanged(serve, origin):
     origin.script("/x", b"HTTP/1.1 299 Fine by me\r\nServer: own/1\r\nset-cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nX-Odd:\r\nContent-Length: 0\r\n\r\n")
     response = daemon.get("/x")
     assert (response.status, response.reason) == (299, "Fine by me")
-    assert response.get("Server") == "own/1" and response.all("Set-Cookie") == ["a=1", "b=2; Path=/"] and response.get("X-Odd") == ""
+    assert response.get("Server") == "own/1" and response.get("X-Odd") == ""
+    assert response.all("Set-Cookie") == ["a=1", "b=2; Path=/"]
 
 
 def test_fields_that_are_added(serve, origin):
@@ -367,8 +369,10 @@ def test_hosts_are_routed(serve, make_origin):
     daemon = serve(settings={"pools": pools, "load_balancers": [
         {"hostnames": ["app.example.com"], "default_pools": ["exact"]}, {"hostnames": ["*.example.com"], "default_pools": ["wild"]},
         {"hostnames": ["*.deep.example.com"], "default_pools": ["deep"]}, {"hostnames": ["*.test"], "default_pools": ["all"]}]})
-    for host, expected in [("app.example.com", "exact"), ("APP.Example.COM", "exact"), ("app.example.com:8080", "exact"), ("app.example.com.", "exact"),
-                           ("b.example.com", "wild"), ("a.b.example.com", "wild"), ("x.deep.example.com", "deep"), ("x.y.deep.example.com", "deep"),
+    for host, expected in [("app.example.com", "exact"), ("APP.Example.COM", "exact"), ("app.example.com:8080", "exact"),
+                           ("app.example.com.", "exact"),
+                           ("b.example.com", "wild"), ("a.b.example.com", "wild"), ("x.deep.example.com", "deep"),
+                           ("x.y.deep.example.com", "deep"),
                            ("deep.example.com", "wild"), ("a.test", "all")]:
         assert daemon.get(host=host).body == expected.encode() + b"\n", host
     for host in ("example.com", "other.org", "test"):
@@ -377,7 +381,8 @@ def test_hosts_are_routed(serve, make_origin):
 
 def test_disabled_load_balancer_keeps_its_name(serve, make_origin):
     origin = make_origin("o")
-    daemon = serve(settings={"pools": [{"name": "p", "monitors": [], "endpoints": [{"name": "o", "address": origin.url}]}], "load_balancers": [
-        {"hostnames": ["off.test"], "enabled": False, "default_pools": ["p"]}, {"hostnames": ["*"], "default_pools": ["p"]}]})
+    daemon = serve(settings={"pools": [{"name": "p", "monitors": [], "endpoints": [{"name": "o", "address": origin.url}]}],
+                             "load_balancers": [{"hostnames": ["off.test"], "enabled": False, "default_pools": ["p"]},
+                                                {"hostnames": ["*"], "default_pools": ["p"]}]})
     assert daemon.get(host="off.test").status in (404, 503)
     assert daemon.get(host="on.test").status == 200

@@ -1,4 +1,4 @@
-"""The retry table: what may be sent again, where to, by what the upstream can have seen. Two endpoints, the first is always tried first."""
+"""The retry table: what may be sent again, where to, by what the upstream can have seen. Of two endpoints the first is tried first."""
 
 import threading
 
@@ -42,7 +42,8 @@ def test_not_connected_moves_on(serve, pair, method):
 @pytest.mark.parametrize("method", SAFE + IDEMPOTENT + OTHER)
 def test_tls_not_finished_moves_on(serve, pair, method):
     """The first is asked for TLS but speaks plain HTTP: it waits for the end of a head."""
-    daemon = serve({"name": "first", "address": f"https://{pair[0].address}"}, pair[1], pool=ORDERED, timeouts={"handshake": "300ms"})
+    daemon = serve({"name": "first", "address": f"https://{pair[0].address}"}, pair[1], pool=ORDERED,
+                   timeouts={"handshake": "300ms"})
     assert send(daemon, method, "/x") == "second"
 
 
@@ -152,7 +153,8 @@ def test_other_statuses_are_the_answer(serve, pair, status):
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-@pytest.mark.parametrize("status,moves", [(521, True), (523, True), (525, True), (526, True), (530, True), (520, False), (522, False),
+@pytest.mark.parametrize("status,moves", [(521, True), (523, True), (525, True), (526, True), (530, True), (520, False),
+                                          (522, False),
                                           (524, False), (502, False), (503, False)])
 def test_undelivered_requests_move_where_configured(serve, pair, method, status, moves):
     daemon = serve(*pair, pool=ORDERED, lb={"failover": {"retry_post_undelivered": True}})
@@ -207,7 +209,8 @@ def test_no_retries_where_there_shall_be_none(serve, pair):
 
 def test_retries_cross_pools(serve, make_origin):
     first, second = make_origin("first"), make_origin("second")
-    pools = [{"name": o.name, "monitors": [], "passive": NEVER_EJECT, "endpoints": [{"name": o.name, "address": o.url}]} for o in (first, second)]
+    pools = [{"name": o.name, "monitors": [], "passive": NEVER_EJECT, "endpoints": [{"name": o.name, "address": o.url}]}
+             for o in (first, second)]
     daemon = serve(settings={"pools": pools, "load_balancers": [{"hostnames": ["*"], "default_pools": ["first", "second"]}]})
     first.script("*", CLOSE)
     assert send(daemon, "GET", "/x") == "second"

@@ -124,7 +124,8 @@ def test_listening_socket_from_the_service_manager(make_daemon, origin):
         # The descriptor has to be number 3, and LISTEN_PID the daemon's own: the shell (bash: dash knows no descriptor above 9) has both then.
         script = f'exec 3<&{listening.fileno()}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
         with open(daemon.log_path, "ab") as log:
-            daemon.process = subprocess.Popen(["/bin/bash", "-c", script, "bash", PENSTOCK, "serve", "-c", daemon.config_path, "--state-dir",
+            daemon.process = subprocess.Popen(["/bin/bash", "-c", script, "bash", PENSTOCK, "serve", "-c", daemon.config_path,
+                                               "--state-dir",
                                                daemon.state_dir], pass_fds=[listening.fileno()], stdout=log, stderr=log)
         assert early.read_response().status == 200
         wait_until(daemon.is_ready)

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 from client import request_bytes, wait_until
-from daemon import cli, endpoint
+from daemon import IN_TURN, cli, endpoint
 from origin import Gate, answer
 
 
@@ -94,7 +94,7 @@ def test_weight_zero_gets_nothing(serve, three, level):
 
 
 def test_weight_at_run_time(serve, three):
-    daemon = serve(*three, pool={"endpoint_steering": {"policy": "round_robin"}}, workers=1)
+    daemon = serve(*three, pool=IN_TURN, workers=1)
     assert daemon.cli("endpoint", "weight", "pool/b", "0").returncode == 0
     assert set(shares(daemon, 60)) == {"a", "c"}
     assert daemon.endpoint("pool/b")["weight"] == 0

@@ -84,7 +84,8 @@ def test_connect(serve, make_origin):
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
             fillers.append(filler)
-        daemon = serve({"name": "deaf", "address": f"http://127.0.0.1:{port}"}, timeouts={"connect": SHORT}, lb={"failover": {"retries": 0}})
+        daemon = serve({"name": "deaf", "address": f"http://127.0.0.1:{port}"}, timeouts={"connect": SHORT},
+                       lb={"failover": {"retries": 0}})
         assert daemon.get().status in (502, 503, 504)
         other = make_origin("other")
         daemon.write(pools=[{"name": "pool", "monitors": [], "endpoint_steering": {"policy": "off"}, "endpoints": [
@@ -116,7 +117,8 @@ def test_response_header(serve, origin):
 
 def test_response_header_is_absolute(serve, origin):
     daemon = serve(origin, timeouts={"response_header": SHORT})
-    origin.script("/drip", *(step for byte in b"HTTP/1.1 200 OK\r\nX-Long-Enough-To-Outlast-It: y" for step in (bytes([byte]), Pause(0.1))), HANG)
+    origin.script("/drip", *(step for byte in b"HTTP/1.1 200 OK\r\nX-Long-Enough-To-Outlast-It: y"
+                             for step in (bytes([byte]), Pause(0.1))), HANG)
     assert daemon.request("POST", "/drip", body=b"x").status == 504
 
 

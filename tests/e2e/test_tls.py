@@ -16,7 +16,8 @@ def certificates(authority):
 
 
 def listener(address, certificates, names, **tls):
-    return [{"address": address, "tls": {"certificates": [dict(zip(("cert", "key"), certificates[name])) for name in names], **tls}}]
+    return [{"address": address, "tls": {"certificates": [dict(zip(("cert", "key"), certificates[name])) for name in names],
+                                         **tls}}]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from client import WEBSOCKET, Cut, chunked, request_bytes, wait_until
-from daemon import is_sanitized
+from daemon import IN_ORDER, is_sanitized
 from origin import CLOSE, Gate
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -94,7 +94,8 @@ def test_smuggled_request_behind_a_refused_upgrade_is_an_ordinary_request(serve,
     gate = Gate()
     origin.script("/no", gate, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
     with daemon.connect() as connection:
-        connection.send(request_bytes("GET", "/no", WEBSOCKET) + request_bytes("GET", "/second", host="unknown.test", headers=[("X-Real-IP", "6.6.6.6")]))
+        connection.send(request_bytes("GET", "/no", WEBSOCKET) + request_bytes("GET", "/second", host="unknown.test",
+                                                                               headers=[("X-Real-IP", "6.6.6.6")]))
         wait_until(lambda: gate.waiting)
         assert not origin.seen("/second")
         gate.open()
@@ -160,7 +161,7 @@ def test_origin_dies_under_a_websocket(serve, origin):
 
 
 def test_survives_a_reload_and_a_drain(serve, origin, make_origin):
-    daemon = serve(origin, make_origin("other"), pool={"endpoint_steering": {"policy": "off"}})
+    daemon = serve(origin, make_origin("other"), pool=IN_ORDER)
     connection, _ = open_websocket(daemon)
     assert daemon.cli("endpoint", "drain", "pool/origin").returncode == 0
     daemon.write(pools=[{"name": "pool", "monitors": [], "endpoints": [{"name": "other", "address": "http://127.0.0.1:1"}]}])
@@ -176,7 +177,8 @@ def test_counted_and_logged(serve, origin):
     connection.send(b"ping")
     assert connection.read_exactly(4) == b"ping"
     connection.close()
-    line = wait_until(lambda: next((line for line in daemon.access_log() if line["status"] == 101), None), what="the log line, once it is over")
+    line = wait_until(lambda: next((line for line in daemon.access_log() if line["status"] == 101), None),
+                      what="the log line, once it is over")
     assert line["endpoint"] == "pool/origin"
 
 

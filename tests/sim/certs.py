@@ -36,7 +36,8 @@ class Authority:
         (self.folder / "ca.conf").write_text(
             f"[ca]\ndefault_ca=c\n[c]\ndatabase={self.folder}/index.txt\nrand_serial=yes\nnew_certs_dir={self.folder}\n"
             "default_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n")
-        openssl("ca", "-batch", "-notext", "-config", self.folder / "ca.conf", "-in", request, "-cert", self.ca, "-keyfile", self.key,
+        openssl("ca", "-batch", "-notext", "-config", self.folder / "ca.conf", "-in", request, "-cert", self.ca, "-keyfile",
+                self.key,
                 "-out", cert, "-extfile", extensions, "-startdate", validity[1], "-enddate", validity[3])
 
 

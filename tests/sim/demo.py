@@ -99,7 +99,8 @@ class Demo:
         self.start_hook(background)
         self.port = free_port()
         config = self.folder / "penstock.conf"
-        config.write_text(CONFIGURATION.format(port=self.port, folder=self.folder, host=HOST, hook=self.hook.url, endpoints=",\n".join(
+        config.write_text(CONFIGURATION.format(port=self.port, folder=self.folder, host=HOST, hook=self.hook.url,
+                                               endpoints=",\n".join(
             ENDPOINT.format(name=name, id=tunnel.id, edge=self.edge.address) for name, tunnel in self.tunnels.items())))
         self.start_process("penstock", [self.penstock, "serve", "-c", str(config), "--state-dir", str(self.folder / "state")],
                            log=self.folder / "penstock.log")
@@ -115,7 +116,8 @@ class Demo:
     def start_process(self, name, command, log=None):
         (self.folder / "state").mkdir(exist_ok=True)
         with open(log or os.devnull, "wb") as output:
-            self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output if log else None,
+            self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                                                    if log else None,
                                                     start_new_session=True, preexec_fn=end_with_parent)
 
     def stop(self):
@@ -130,7 +132,8 @@ class Demo:
                 process.wait()
 
     def connector_command(self, name):
-        return [sys.executable, "-B", str(HERE / "connector.py"), "--edge", self.edge.registry, "--tunnel", self.tunnels[name].id, "--name", name]
+        return [sys.executable, "-B", str(HERE / "connector.py"), "--edge", self.edge.registry, "--tunnel", self.tunnels[name].id,
+                "--name", name]
 
     # --- what is said ---
 

@@ -132,7 +132,8 @@ class Edge:
         await drain(reader, head)
         status, title, text = ERRORS[code]
         page = PAGE.format(host=host, title=title, code=code, ray=ray, text=text)
-        await send(writer, answer(status, page.encode(), [*marks(ray), ("Content-Type", "text/html; charset=UTF-8"), ("Cache-Control", "no-store")]))
+        await send(writer, answer(status, page.encode(),
+                                  [*marks(ray), ("Content-Type", "text/html; charset=UTF-8"), ("Cache-Control", "no-store")]))
         return True
 
     async def _forward(self, service, head, ray, reader, writer):

@@ -85,7 +85,8 @@ class Request:
     def as_json(self, name):
         return {"origin": name, "method": self.method, "target": self.target, "version": self.version, "fields": self.fields,
                 "connection": self.connection, "served": self.served, "sni": self.sni, "client_cn": self.client_cn,
-                "body_length": self.body_length, "body_sha256": self.body_sha256.hexdigest(), "trailers": self.trailers.decode("latin-1")}
+                "body_length": self.body_length, "body_sha256": self.body_sha256.hexdigest(),
+                "trailers": self.trailers.decode("latin-1")}
 
 
 class Connection:
@@ -96,7 +97,8 @@ class Connection:
         tls = writer.get_extra_info("ssl_object")
         self.sni = getattr(tls, "sni_seen", None)
         certificate = writer.get_extra_info("peercert") if tls else None
-        self.client_cn = next((value for rdn in (certificate or {}).get("subject", ()) for key, value in rdn if key == "commonName"), None)
+        self.client_cn = next((value for rdn in (certificate or {}).get("subject", ()) for key, value in rdn
+                               if key == "commonName"), None)
 
 
 def content(length):
