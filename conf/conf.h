@@ -35,6 +35,22 @@ void conf_messages_print(const struct conf_messages *, struct text *out);
  * or NULL; `messages` gets every error, not the first only, and warnings either way. */
 struct config *conf_load(const char *path, struct conf_messages *messages);
 
+/* A tunnel that joins a pool by one of its patterns. */
+struct conf_joined {
+    const char *pool;
+    const char *tunnel; /* its UUID, lower case */
+    const char *name;
+};
+/* A configuration with all that `in_force` was loaded from, and one more endpoint POOL/NAME (`joined`) for each of these tunnels, whatever
+ * had joined in `in_force`. The configuration's files are not read again: they may be half edited. The files that they name are
+ * (certificates, secrets). In a pool's order those that join stand where their pattern stands, by name. Left out is a tunnel that matches no
+ * pattern of its pool, or whose name an endpoint of the file has, or that an endpoint of the file names as its `tunnel`. Returns like
+ * conf_load(): NULL with errors leaves `in_force` as it is. Warnings of the file are not told again. */
+struct config *conf_join(const struct config *in_force, const struct conf_joined *, size_t n, struct conf_messages *messages);
+
+/* Warns of each endpoint of our edge whose tunnel does not exist (yet). */
+void conf_warn_of_tunnels(const struct config *, bool (*exists)(void *arg, const char *id_or_name), void *arg, struct conf_messages *messages);
+
 /* Every key of the language in the order of the manual, from the same table, a line each: path, type, default, range and help,
  * separated by tabs. A path names the groups it stands in: "pools[].endpoints[].weight"; a list of groups has "[]". Unset fields
  * are empty; the default of what must be given is "required". */

@@ -14,17 +14,16 @@ enum { INCLUDE_DEPTH_MAX = 10, FILES_MAX = 1000, BYTES_MAX = 16 * 1024 * 1024 };
 
 struct document {
     config_t parsed;
-    struct source whole;  /* its own file, line 0 */
-    struct source *lines; /* of the expanded text: where each stands in the files */
-    size_t n_lines, lines_size;
+    struct conf_text kept;
 };
 
 /* --- one tree's text --- */
 
 struct expansion {
     struct documents *all;
-    struct document *document;
     struct text text;
+    struct source *lines; /* of the text */
+    size_t n_lines, lines_size;
 };
 
 static const char *why(int error)
@@ -34,12 +33,11 @@ static const char *why(int error)
 
 static void add_line(struct expansion *x, struct slice line, const char *file, unsigned number)
 {
-    struct document *d = x->document;
-    if (d->n_lines == d->lines_size) {
-        d->lines_size = d->lines_size ? 2 * d->lines_size : 256;
-        d->lines = mem_resize(d->lines, d->lines_size, sizeof *d->lines);
+    if (x->n_lines == x->lines_size) {
+        x->lines_size = x->lines_size ? 2 * x->lines_size : 256;
+        x->lines = mem_resize(x->lines, x->lines_size, sizeof *x->lines);
     }
-    d->lines[d->n_lines++] = (struct source){ file, number };
+    x->lines[x->n_lines++] = (struct source){ file, number };
     text_add_bytes(&x->text, line.p, line.n);
     text_add_bytes(&x->text, "\n", 1);
 }
@@ -158,17 +156,17 @@ static bool expand_file(struct expansion *x, const char *file, const struct sour
 
 /* --- a tree --- */
 
-static struct source place_of_line(const struct document *d, unsigned line)
+static struct source place_of_line(const struct conf_text *t, unsigned line)
 {
-    if (d->n_lines == 0)
-        return d->whole;
-    return d->lines[line == 0 ? 0 : (line > d->n_lines ? d->n_lines : line) - 1];
+    if (t->n_lines == 0)
+        return t->whole;
+    return t->lines[line == 0 ? 0 : (line > t->n_lines ? t->n_lines : line) - 1];
 }
 
-static void tell_syntax_error(struct documents *all, const struct document *d, const struct syntax_error *error)
+static void tell_syntax_error(struct documents *all, const struct conf_text *t, const struct syntax_error *error)
 {
-    struct source at = place_of_line(d, error->line);
-    struct source other = place_of_line(d, error->other_line);
+    struct source at = place_of_line(t, error->line);
+    struct source other = place_of_line(t, error->other_line);
     if (error->other_line == 0)
         conf_messages_add(all->messages, CONF_ERROR, &at, "%s", error->text);
     else if (strcmp(other.file, at.file) == 0)
@@ -177,15 +175,16 @@ static void tell_syntax_error(struct documents *all, const struct document *d, c
         conf_messages_add(all->messages, CONF_ERROR, &at, "%s (see %s:%u)", error->text, other.file, other.line);
 }
 
-static bool parse(struct documents *all, struct document *d, const struct text *text)
+static bool parse(struct documents *all, struct document *d)
 {
+    const struct conf_text *t = &d->kept;
     struct syntax_error error;
-    if (!syntax_check(text->p ? text->p : "", text->n, &error)) {
-        tell_syntax_error(all, d, &error);
+    if (!syntax_check(t->text, strlen(t->text), &error)) {
+        tell_syntax_error(all, t, &error);
         return false;
     }
-    if (config_read_string(&d->parsed, text->p ? text->p : "") == CONFIG_FALSE) {
-        struct source at = place_of_line(d, (unsigned)config_error_line(&d->parsed));
+    if (config_read_string(&d->parsed, t->text) == CONFIG_FALSE) {
+        struct source at = place_of_line(t, (unsigned)config_error_line(&d->parsed));
         conf_messages_add(all->messages, CONF_ERROR, &at, "%s", config_error_text(&d->parsed));
         return false;
     }
@@ -195,25 +194,49 @@ static bool parse(struct documents *all, struct document *d, const struct text *
 static void document_free(struct document *d)
 {
     config_destroy(&d->parsed);
-    free(d->lines);
     free(d);
 }
 
-static struct document *document_read(struct documents *all, const char *file, const struct source *named_at)
+static void add_document(struct documents *all, const struct conf_text *text)
 {
     struct document *d = mem_zero(sizeof *d);
-    struct expansion x = { .all = all, .document = d };
-
     config_init(&d->parsed);
-    d->whole = (struct source){ file, 0 };
-    bool good = expand_file(&x, file, named_at, 0) && parse(all, d, &x.text);
-    mem_free_secret(x.text.p);
-    if (!good) {
+    d->kept = *text;
+    if (!parse(all, d)) {
         document_free(d);
-        return NULL;
+        return;
     }
     all->items = mem_resize(all->items, all->n + 1, sizeof *all->items);
-    return all->items[all->n++] = d;
+    all->items[all->n++] = d;
+}
+
+/* One name serves for all the lines of a file that follow each other. */
+static const struct source *keep_lines(struct arena *arena, const struct source *lines, size_t n)
+{
+    struct source *kept = arena_array(arena, n, sizeof *kept);
+    for (size_t i = 0; i < n; i++) {
+        bool same = i > 0 && lines[i].file == lines[i - 1].file;
+        kept[i] = (struct source){ same ? kept[i - 1].file : arena_copy_text(arena, lines[i].file), lines[i].line };
+    }
+    return kept;
+}
+
+static struct conf_text keep(struct arena *arena, const struct conf_text *t)
+{
+    return (struct conf_text){ arena_copy_text(arena, t->text), { arena_copy_text(arena, t->whole.file), 0 },
+                               keep_lines(arena, t->lines, t->n_lines), t->n_lines };
+}
+
+static void document_read(struct documents *all, const char *file, const struct source *named_at)
+{
+    struct expansion x = { .all = all };
+    bool good = expand_file(&x, file, named_at, 0);
+    char *text = text_take(&x.text);
+    struct conf_text kept = keep(all->arena, &(struct conf_text){ text, { file, 0 }, x.lines, x.n_lines });
+    mem_free_secret(text);
+    free(x.lines);
+    if (good)
+        add_document(all, &kept);
 }
 
 /* --- include = [ "PATTERN" ] --- */
@@ -276,6 +299,22 @@ void documents_read(struct documents *all, const char *path)
         include_all(all, all->items[i]);
 }
 
+void documents_read_kept(struct documents *all, const struct conf_text *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct conf_text kept = keep(all->arena, &texts[i]);
+        add_document(all, &kept);
+    }
+}
+
+struct conf_text *documents_texts(const struct documents *all)
+{
+    struct conf_text *texts = arena_array(all->arena, all->n, sizeof *texts);
+    for (size_t i = 0; i < all->n; i++)
+        texts[i] = all->items[i]->kept;
+    return texts;
+}
+
 void documents_clear(struct documents *all)
 {
     for (size_t i = 0; i < all->n; i++)
@@ -293,5 +332,5 @@ config_setting_t *document_root(const struct documents *all, size_t i)
 struct source document_place(const config_setting_t *setting)
 {
     const struct document *d = CONTAINER_OF(setting->config, struct document, parsed);
-    return config_setting_is_root(setting) ? d->whole : place_of_line(d, config_setting_source_line(setting));
+    return config_setting_is_root(setting) ? d->kept.whole : place_of_line(&d->kept, config_setting_source_line(setting));
 }

@@ -14,7 +14,7 @@ struct named_file {
 
 struct document;
 struct documents {
-    struct arena *arena;          /* what names of files are kept in */
+    struct arena *arena;          /* what texts and names of files are kept in */
     struct conf_messages *messages;
     struct document **items;
     size_t n;
@@ -23,9 +23,21 @@ struct documents {
     size_t n_read;
 };
 
+/* One tree's text, with its includes expanded, as it was read; kept in the arena. */
+struct conf_text {
+    const char *text;
+    struct source whole;        /* its own file, line 0 */
+    const struct source *lines; /* of the text: where each stands in the files */
+    size_t n_lines;
+};
+
 /* Zero but for arena and messages before. Reads the file and all it includes. What can't be read or parsed is an error and left
  * out. */
 void documents_read(struct documents *, const char *path);
+/* The same from texts of other documents, which it copies; no file is read, and `read` stays empty. */
+void documents_read_kept(struct documents *, const struct conf_text *, size_t n);
+/* The texts of all, by their order; in the arena. */
+struct conf_text *documents_texts(const struct documents *);
 void documents_clear(struct documents *);
 
 config_setting_t *document_root(const struct documents *, size_t i);

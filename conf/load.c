@@ -2,6 +2,9 @@
 
 #include "base/mem.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static void read_documents(struct loader *l)
 {
     size_t n = l->documents.n;
@@ -12,16 +15,32 @@ static void read_documents(struct loader *l)
     read_group(l, &conf_root, roots, n, l->config);
 }
 
-/* A tree that couldn't be read would only make the others look wrong: names it has would be missing. */
-static void load(struct loader *l, const char *path)
+static void start(struct loader *l, const char *path)
 {
     l->config->file = arena_copy_text(&l->config->arena, path);
     l->documents.arena = &l->config->arena;
     l->documents.messages = l->messages;
-    size_t errors = l->messages->errors;
-    documents_read(&l->documents, path);
+}
+
+static void keep_texts(struct loader *l)
+{
+    l->config->texts = documents_texts(&l->documents);
+    l->config->n_texts = l->documents.n;
+}
+
+/* A tree that couldn't be read would only make the others look wrong: names it has would be missing. */
+static struct config *finish(struct loader *l, size_t errors)
+{
     if (l->messages->errors == errors)
         read_documents(l);
+    keep_texts(l);
+    documents_clear(&l->documents);
+    arena_clear(&l->scratch);
+    free(l->files);
+    if (l->messages->errors == errors)
+        return l->config;
+    config_unref(l->config);
+    return NULL;
 }
 
 struct config *conf_load(const char *path, struct conf_messages *messages)
@@ -29,12 +48,48 @@ struct config *conf_load(const char *path, struct conf_messages *messages)
     struct loader l = { .config = config_new(), .messages = messages };
     size_t errors = messages->errors;
 
-    load(&l, path);
-    documents_clear(&l.documents);
-    arena_clear(&l.scratch);
-    free(l.files);
-    if (messages->errors == errors)
-        return l.config;
-    config_unref(l.config);
-    return NULL;
+    start(&l, path);
+    documents_read(&l.documents, path);
+    return finish(&l, errors);
+}
+
+/* --- again, with more endpoints --- */
+
+static int compare_joined(const void *a, const void *b)
+{
+    const struct conf_joined *x = a, *y = b;
+    int by_name = strcmp(x->name, y->name);
+    return by_name ? by_name : strcmp(x->pool, y->pool);
+}
+
+static const struct conf_joined *sort_joined(struct arena *arena, const struct conf_joined *joined, size_t n)
+{
+    struct conf_joined *sorted = arena_array(arena, n, sizeof *sorted);
+    if (n)
+        memcpy(sorted, joined, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_joined);
+    return sorted;
+}
+
+static void pass_errors_on(const struct conf_messages *from, struct conf_messages *to)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        const struct conf_message *m = &from->items[i];
+        if (m->severity == CONF_ERROR)
+            conf_messages_add(to, CONF_ERROR, &(struct source){ m->file, m->line }, "%s", m->text);
+    }
+}
+
+struct config *conf_join(const struct config *in_force, const struct conf_joined *joined, size_t n, struct conf_messages *messages)
+{
+    struct conf_messages told = { 0 };
+    struct loader l = { .config = config_new(), .messages = &told, .n_joined = n };
+
+    l.joined = sort_joined(&l.scratch, joined, n);
+    start(&l, in_force->file);
+    documents_read_kept(&l.documents, in_force->texts, in_force->n_texts);
+    struct config *config = finish(&l, 0);
+    pass_errors_on(&told, messages);
+    conf_messages_clear(&told);
+    return config;
 }

@@ -224,10 +224,3 @@ void read_group(struct loader *l, const struct conf_group *group, const config_s
         memcpy((char *)object + group->at, &m.at, sizeof m.at);
     read_members(l, &m, object);
 }
-
-bool is_name(const char *s)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    static const char others[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-    return *s && strchr(letters, *s) && s[strspn(s, others)] == '\0';
-}

@@ -15,6 +15,8 @@ struct loader {
     struct named_file *files;        /* what the configuration names and reads */
     size_t n_files;
     struct client_slot *clients;     /* TLS contexts made so far, see endpoint_tls.c */
+    const struct conf_joined *joined; /* by name; see conf_join() */
+    size_t n_joined;
 };
 
 /* What the files say of one key. */
@@ -65,8 +67,5 @@ const char *setting_kind(const config_setting_t *);
 
 /* Notes a file that is read, by an absolute path or one beside the file it is named in; tells if it isn't a file we can read. */
 const char *name_file(struct loader *, const char *path, struct source at);
-
-/* Letters, digits, "-" and "_", a letter first. */
-bool is_name(const char *);
 
 #endif

@@ -303,7 +303,7 @@ const struct conf_type type_text = { "a string", "text", .preset = preset_text, 
 static void read_name(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
     const char *text = require_text(l, k, g->settings[0]);
-    if (text && !is_name(text))
+    if (text && !config_is_name(text))
         conf_error(l, given_place(g), "\"%s\" is no name: letters, digits, `-` and `_`, beginning with a letter", text);
     else if (text)
         store_text(l, k, text, object);
@@ -411,7 +411,7 @@ static void read_inner_group(struct loader *l, const struct conf_key *k, const s
 const struct conf_type type_group = { "a group { … }", "group", .is_group = true, .preset = preset_inner_group,
                                       .read = read_inner_group };
 
-static bool are_lists(struct loader *l, const struct conf_key *k, const struct given *g)
+bool require_groups(struct loader *l, const struct conf_key *k, const struct given *g)
 {
     for (size_t i = 0; i < g->n; i++) {
         /* An empty [ ] is as good as an empty ( ). */
@@ -425,22 +425,26 @@ static bool are_lists(struct loader *l, const struct conf_key *k, const struct g
     return in_count_range(l, k, g);
 }
 
+bool read_item(struct loader *l, const struct conf_key *k, const config_setting_t *element, void *item)
+{
+    preset_group(l, k->members, item);
+    if (!config_setting_is_group(element)) {
+        conf_error(l, document_place(element), "`%s` must be %s, but has %s", k->name, k->type->name, setting_kind(element));
+        return false;
+    }
+    read_group(l, k->members, &element, 1, item);
+    return true;
+}
+
 static void read_list(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
-    if (!are_lists(l, k, g))
+    if (!require_groups(l, k, g))
         return;
     size_t n = count_elements(g);
     char *items = arena_array(&l->config->arena, n, k->members->size);
     store_array(k, object, items, n);
-    for (size_t i = 0; i < n; i++) {
-        const config_setting_t *s = element_at(g, i).setting;
-        void *item = items + i * k->members->size;
-        preset_group(l, k->members, item);
-        if (config_setting_is_group(s))
-            read_group(l, k->members, &s, 1, item);
-        else
-            conf_error(l, document_place(s), "`%s` must be %s, but has %s", k->name, k->type->name, setting_kind(s));
-    }
+    for (size_t i = 0; i < n; i++)
+        read_item(l, k, element_at(g, i).setting, items + i * k->members->size);
 }
 
 const struct conf_type type_list = { "a list of groups ( { … }, { … } )", "list of groups", .is_list = true, .is_group = true,

@@ -48,6 +48,10 @@ const char *require_text(struct loader *, const struct conf_key *, const config_
 /* A list or array of strings, or one string. False if it isn't, or of a wrong length; elements that are no strings have been
  * told, and have no text. All after telling what is wrong. */
 bool require_list(struct loader *, const struct conf_key *, const struct given *);
+/* Lists, of a right length. False after telling what is wrong; whether their elements are groups is for the caller. */
+bool require_groups(struct loader *, const struct conf_key *, const struct given *);
+/* A group of the row's members, read into `item`; false if the element is none, after telling so. */
+bool read_item(struct loader *, const struct conf_key *, const config_setting_t *element, void *item);
 /* A finite number, 1 or 1.0. */
 bool number_of(const config_setting_t *, double *out);
 /* Stores an array and its count at the row's offsets. */

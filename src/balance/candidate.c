@@ -1,10 +1,16 @@
 #include "balance/candidate.h"
 
 #include "balance/outlier.h"
+#include "balance/tunnel.h"
 
 #include <math.h>
 
 static const double SLOW_START_FLOOR = 0.1;
+
+static bool is_absent(const struct endpoint *e)
+{
+    return e->kind == ENDPOINT_EDGE && (!e->edge_tunnel || !tunnel_is_usable(e->edge_tunnel));
+}
 
 enum usability endpoint_usability(const struct endpoint *e, nsec_t now)
 {
@@ -12,6 +18,8 @@ enum usability endpoint_usability(const struct endpoint *e, nsec_t now)
 
     if (!e->enabled || atomic_load_explicit(&live->admin, memory_order_relaxed) != ADMIN_ENABLED)
         return USABLE_NEVER;
+    if (is_absent(e))
+        return USABLE_ABSENT;
     if (!atomic_load_explicit(&live->dialable, memory_order_relaxed))
         return USABLE_LAST_RESORT;
     bool ejected = outlier_is_ejected(live, now);
@@ -50,6 +58,11 @@ double endpoint_weight(const struct endpoint *e, nsec_t now, bool ramp)
     return ramp ? weight * slow_start_share(e, now) : weight;
 }
 
+static bool is_awaited(const struct endpoint *e)
+{
+    return e->edge_tunnel && atomic_load_explicit(&e->edge_tunnel->status, memory_order_relaxed) == TUNNEL_UNKNOWN;
+}
+
 static enum usability census_level(const struct endpoint *e, nsec_t now)
 {
     return endpoint_weight(e, now, false) > 0 ? endpoint_usability(e, now) : USABLE_NEVER;
@@ -58,15 +71,18 @@ static enum usability census_level(const struct endpoint *e, nsec_t now)
 void pool_take_census(const struct pool *pool, nsec_t now, struct pool_census *census)
 {
     *census = (struct pool_census){ 0 };
-    for (size_t i = 0; i < pool->n_endpoints; i++)
-        census->at[census_level(&pool->endpoints[i], now)]++;
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        enum usability level = census_level(&pool->endpoints[i], now);
+        census->at[level]++;
+        census->awaited += level == USABLE_ABSENT && is_awaited(&pool->endpoints[i]);
+    }
 }
 
 static unsigned usable_at(const struct pool_census *census, enum usability level)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i <= level && i < USABLE_NEVER; i++)
+    for (unsigned i = 0; i <= level && i < USABLE_LEVELS; i++)
         n += census->at[i];
     return n;
 }
@@ -92,8 +108,8 @@ const char *pool_state_name(enum pool_state state)
 
 enum pool_state pool_state(const struct pool *pool, const struct pool_census *census)
 {
-    unsigned healthy = census->at[USABLE_HEALTHY], unknown = census->at[USABLE_UNKNOWN];
-    unsigned bad = census->at[USABLE_EJECTED] + census->at[USABLE_LAST_RESORT];
+    unsigned healthy = census->at[USABLE_HEALTHY], unknown = census->at[USABLE_UNKNOWN] + census->awaited;
+    unsigned bad = census->at[USABLE_EJECTED] + census->at[USABLE_LAST_RESORT] + census->at[USABLE_ABSENT] - census->awaited;
 
     if (!pool->enabled)
         return POOL_DISABLED;
@@ -120,7 +136,7 @@ void pool_fill_candidates(const struct pool *pool, enum usability level, nsec_t 
         enum usability usability = endpoint_usability(e, now);
         out[i] = (struct steering_candidate){
             .id = e->hash,
-            .weight = usability <= level && usability != USABLE_NEVER ? endpoint_weight(e, now, ramp) : 0,
+            .weight = usability <= level && (unsigned)usability < USABLE_LEVELS ? endpoint_weight(e, now, ramp) : 0,
             .latitude = known(e->latitude, pool->latitude),
             .longitude = known(e->longitude, pool->longitude),
             .order = e->order,

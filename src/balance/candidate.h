@@ -12,9 +12,11 @@ enum usability {
     USABLE_EJECTED,     /* the monitors pass, traffic failed */
     USABLE_UNKNOWN,     /* no verdict yet */
     USABLE_LAST_RESORT, /* down, or nothing speaks for it and traffic against it; only when everything is (panic) */
+    USABLE_ABSENT,      /* a tunnel that no connector carries: there is nothing to send to, but it counts as bad */
     USABLE_NEVER,       /* drained, disabled, by the file or by the operator: nothing overrides that */
     USABILITIES
 };
+enum { USABLE_LEVELS = USABLE_LAST_RESORT + 1 }; /* those that a choice looks at */
 enum usability endpoint_usability(const struct endpoint *, nsec_t now);
 
 /* The file's weight or the operator's, times the slow start's share (linear from 10 % over the pool's slow_start). `ramp`: whether
@@ -25,6 +27,7 @@ bool endpoint_is_ramping(const struct endpoint *, nsec_t now);
 /* Endpoints of weight 0 count as never usable here: no policy would choose them. */
 struct pool_census {
     unsigned at[USABILITIES];
+    unsigned awaited; /* of those at USABLE_ABSENT: their connectors may still come back after our start */
 };
 void pool_take_census(const struct pool *, nsec_t now, struct pool_census *);
 /* Is the pool enabled, and has it its minimum of endpoints of that level or better? */
@@ -33,7 +36,7 @@ bool pool_is_usable(const struct pool *, const struct pool_census *, enum usabil
 enum pool_state { POOL_HEALTHY, POOL_DEGRADED, POOL_CRITICAL, POOL_UNKNOWN, POOL_DISABLED };
 const char *pool_state_name(enum pool_state); /* "healthy", "degraded", "critical", "unknown", "disabled" */
 /* healthy: all endpoints that may be used are; degraded: some are down or ejected, the minimum is met; critical: it isn't; unknown: some have
- * no verdict yet, and either none is known to be bad or the minimum could be met once they have one. */
+ * no verdict yet or are awaited, and either none is known to be bad or the minimum could be met once they have one. */
 enum pool_state pool_state(const struct pool *, const struct pool_census *);
 
 /* What a policy is shown: one candidate per endpoint of the pool, by its order, of weight 0 where it is worse than `level`. */

@@ -1,6 +1,7 @@
 #include "balance/config.h"
 
 #include "balance/live.h"
+#include "balance/tunnel.h"
 #include "base/mem.h"
 #include "net/tls.h"
 
@@ -26,9 +27,10 @@ static void steering_release(struct steering_conf *s)
 static void pool_release(struct pool *p)
 {
     steering_release(&p->steering);
-    for (size_t i = 0; i < p->n_endpoints; i++)
-        if (p->endpoints[i].live)
-            endpoint_live_unref(p->endpoints[i].live);
+    for (size_t i = 0; i < p->n_endpoints; i++) {
+        endpoint_live_unref(p->endpoints[i].live);
+        tunnel_unref(p->endpoints[i].edge_tunnel);
+    }
 }
 
 /* A configuration that was refused half-way is freed like any other. */
@@ -44,6 +46,7 @@ static void config_free(struct config *c)
         pool_release(&c->pools[i]);
     for (size_t i = 0; i < c->n_load_balancers; i++)
         steering_release(&c->load_balancers[i].steering);
+    steering_release(&c->edge.replica_steering);
     arena_clear(&c->arena);
     free(c);
 }
@@ -52,6 +55,13 @@ void config_unref(struct config *c)
 {
     if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
         config_free(c);
+}
+
+bool config_is_name(const char *s)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char others[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    return *s && strchr(letters, *s) && s[strspn(s, others)] == '\0';
 }
 
 uint64_t config_hash(const char *name)
@@ -75,5 +85,61 @@ struct endpoint *config_find_endpoint(const struct config *c, const char *id)
     for (size_t i = 0; i < c->n_endpoints; i++)
         if (c->endpoints[i]->hash == hash && strcmp(c->endpoints[i]->id, id) == 0)
             return c->endpoints[i];
+    return NULL;
+}
+
+/* Where what follows a "*" does not match, the last "*" takes one more character: that is enough, since an earlier one could only leave less. */
+bool config_pattern_matches(const char *pattern, const char *name)
+{
+    const char *star = NULL, *taken = NULL;
+
+    while (*name) {
+        if (*pattern == '*') {
+            star = pattern++;
+            taken = name;
+        } else if (*pattern == *name) {
+            pattern++;
+            name++;
+        } else if (star) {
+            pattern = star + 1;
+            name = ++taken;
+        } else {
+            return false;
+        }
+    }
+    return pattern[strspn(pattern, "*")] == '\0';
+}
+
+const struct edge_pattern *config_find_pattern(const struct pool *p, const char *tunnel_name)
+{
+    for (size_t i = 0; i < p->n_patterns; i++)
+        if (config_pattern_matches(p->patterns[i].pattern, tunnel_name))
+            return &p->patterns[i];
+    return NULL;
+}
+
+static bool names_tunnel(const struct edge_ingress *ingress, const char *id, const char *name)
+{
+    for (size_t i = 0; i < ingress->tunnels.n; i++)
+        if (strcmp(ingress->tunnels.items[i], id) == 0 || config_pattern_matches(ingress->tunnels.items[i], name))
+            return true;
+    return false;
+}
+
+const struct edge_ingress *config_find_ingress(const struct config *c, const char *tunnel_id, const char *tunnel_name)
+{
+    for (size_t i = 0; i < c->edge.n_ingress; i++)
+        if (names_tunnel(&c->edge.ingress[i], tunnel_id, tunnel_name))
+            return &c->edge.ingress[i];
+    return NULL;
+}
+
+const struct edge_tunnel_conf *config_find_edge_tunnel(const struct config *c, const char *id_or_name)
+{
+    for (size_t i = 0; i < c->edge.n_tunnels; i++) {
+        const struct edge_tunnel_conf *t = &c->edge.tunnels[i];
+        if ((t->id && strcmp(t->id, id_or_name) == 0) || (t->name && strcmp(t->name, id_or_name) == 0))
+            return t;
+    }
     return NULL;
 }

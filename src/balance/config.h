@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct conf_text;
 struct tls_server;
 struct tls_client;
 struct endpoint_live;
@@ -123,7 +124,7 @@ struct endpoint {
     bool enabled;
     unsigned max_in_flight;  /* 0: no limit */
 
-    const char *tunnel;      /* UUID, lower case; of our edge: UUID or name, as the file has it */
+    const char *tunnel;      /* UUID, lower case; of our edge: UUID or name, as the file has it; joined: its UUID */
     struct tunnel *edge_tunnel; /* ENDPOINT_EDGE: attached before publishing, one reference; NULL: no such tunnel yet */
     bool joined;             /* made from the pool's `tunnels` pattern, not written in the file */
     const char *hostname;
@@ -221,7 +222,7 @@ struct channel_conf {
 /* A tunnel that stands in the file; more are made at run time. */
 struct edge_tunnel_conf {
     const char *id, *name;
-    const char *secret;         /* base64, as in a credentials file */
+    const char *secret;         /* base64 of 32 to 128 bytes, as in a credentials file */
     struct source at;
 };
 
@@ -229,7 +230,7 @@ struct edge_tunnel_conf {
 struct edge_ingress {
     struct texts tunnels;       /* names, UUIDs, or patterns with "*" */
     const char *json;           /* {"ingress":[…],"originRequest":{…}}: the "config" of a push */
-    uint64_t hash;
+    uint64_t hash;              /* of it */
     struct source at;
 };
 
@@ -237,16 +238,17 @@ struct edge_ingress {
 struct edge_pattern {
     const char *pattern;        /* of names, "*" for any run of characters */
     bool identical;             /* one whose ingress differs from the pool's is not used */
-    double weight;
+    double weight;              /* of each of them */
     struct source at;
 };
 
+enum { EDGE_LOCATION_SIZE = 32 };
 struct edge_conf {
     struct texts addresses;     /* to listen on; n == 0: there is no edge */
-    struct texts advertise;     /* host:port, for run-command */
-    const char *location;
+    struct texts advertise;     /* host:port, for run-command; never empty where there is an edge */
+    const char *location;       /* shorter than EDGE_LOCATION_SIZE */
     unsigned expected_connections; /* per connector */
-    const char *cert, *key, *ca; /* PEM paths; NULL: made and kept in the state directory */
+    const char *cert, *key, *ca; /* PEM paths, all or none; NULL: made and kept in the state directory */
     const struct edge_tunnel_conf *tunnels;
     size_t n_tunnels;
     struct steering_conf replica_steering;
@@ -260,6 +262,8 @@ struct config {
     _Atomic unsigned refs;
     uint64_t generation;       /* counts published configurations of this process, from 1 */
     const char *file;
+    const struct conf_text *texts; /* what it was read from, for conf_join() in conf/conf.h */
+    size_t n_texts;
 
     const char *user, *state_dir; /* NULL: not given */
     unsigned workers;          /* resolved: >= 1 */
@@ -296,11 +300,21 @@ static inline struct config *config_ref(struct config *c)
 /* The last one frees TLS contexts, policies' state, live-state references and the arena. Any thread. */
 void config_unref(struct config *);
 
+/* Letters, digits, "-" and "_", a letter first. */
+bool config_is_name(const char *);
 /* Stable hash of a name (xxh3). */
 uint64_t config_hash(const char *name);
 struct pool *config_find_pool(const struct config *, const char *name);
 /* By "pool/endpoint". */
 struct endpoint *config_find_endpoint(const struct config *, const char *id);
+/* "*" stands for any run of characters. */
+bool config_pattern_matches(const char *pattern, const char *name);
+/* By which of a pool's patterns a tunnel joins it: the first that matches; NULL: by none. */
+const struct edge_pattern *config_find_pattern(const struct pool *, const char *tunnel_name);
+/* The rules that are pushed to a tunnel's connectors: the first that name it, by id, name or pattern; NULL: none. */
+const struct edge_ingress *config_find_ingress(const struct config *, const char *tunnel_id, const char *tunnel_name);
+/* The tunnel as the file has it; NULL: it does not. */
+const struct edge_tunnel_conf *config_find_edge_tunnel(const struct config *, const char *id_or_name);
 
 static inline bool status_bit(const uint8_t bits[75], unsigned status)
 {

@@ -1,10 +1,23 @@
 #include "balance/tunnel.h"
 
+#include "balance/config.h"
 #include "base/mem.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+const char *tunnel_status_name(enum tunnel_status status)
+{
+    static const char *const names[] = { "unknown", "healthy", "degraded", "down", "inactive" };
+    return names[status];
+}
+
+bool tunnel_name_is_valid(const char *name)
+{
+    char uuid[UUID_TEXT_SIZE];
+    return config_is_name(name) && strlen(name) < TUNNEL_NAME_SIZE && !uuid_parse(name, uuid);
+}
 
 struct tunnel_line *tunnel_line_ref(struct tunnel_line *l)
 {

@@ -15,6 +15,12 @@
 
 enum { TUNNEL_CONNECTORS_MAX = 25, TUNNEL_CONNECTIONS_MAX = 100, TUNNEL_NAME_SIZE = 64, CONNECTOR_TEXT_SIZE = 64 };
 
+/* UNKNOWN: not known yet. Of a tunnel of our edge: the process is young, and connectors that knew it have not had the time to come back. Of one
+ * of Cloudflare's: no endpoint has told anything of it. */
+enum tunnel_status { TUNNEL_UNKNOWN, TUNNEL_HEALTHY, TUNNEL_DEGRADED /* fewer connections than expected; Cloudflare's: endpoints contradict each other */,
+                     TUNNEL_DOWN, TUNNEL_INACTIVE /* never connected */ };
+const char *tunnel_status_name(enum tunnel_status); /* "unknown", "healthy", "degraded", "down", "inactive" */
+
 /* Of one connection. The owner writes all but SICK. */
 enum line_state {
     LINE_USABLE,
@@ -71,11 +77,15 @@ struct tunnel {
     _Atomic unsigned refs;
     char id[UUID_TEXT_SIZE];
     char name[TUNNEL_NAME_SIZE];
+    _Atomic uint8_t status;         /* enum tunnel_status; control */
     _Atomic uint32_t usable;        /* lines that a new stream may go to; 0: the tunnel is no candidate */
     _Atomic uint64_t version;       /* moves with each new view */
     pthread_mutex_t lock;           /* guards `view` and the counting of `usable`; taken when somebody comes or goes, never per request */
     struct tunnel_view *view;       /* never NULL */
 };
+
+/* A name by config_is_name(), shorter than TUNNEL_NAME_SIZE, and no UUID. */
+bool tunnel_name_is_valid(const char *);
 
 struct tunnel *tunnel_new(const char *id, const char *name);
 struct tunnel *tunnel_ref(struct tunnel *);

@@ -214,6 +214,36 @@ static void say_ejected(struct judging *v, const struct evidence *e, nsec_t now)
         say(v, "; tried again in %lld s", (long long)((left + NSEC_PER_SEC - 1) / NSEC_PER_SEC));
 }
 
+/* --- a tunnel of our own edge --- */
+
+static bool lacks_connector(const struct tunnel_evidence *t)
+{
+    return t->of_edge && !t->usable;
+}
+
+static const char *why_not_connected(const struct tunnel_evidence *t)
+{
+    if (!t->exists)
+        return "there is no such tunnel; `penstock tunnel create` makes one";
+    if (t->status == TUNNEL_INACTIVE)
+        return "the tunnel is inactive, no connector has ever connected";
+    if (t->status == TUNNEL_DOWN)
+        return "no connector is connected";
+    return "connectors are connected, but none takes requests: they are drained, going, or do not answer";
+}
+
+static void judge_without_connector(const struct tunnel_evidence *t, struct judging *v)
+{
+    if (t->exists && t->status == TUNNEL_UNKNOWN) {
+        say_state(v, VERDICT_UNKNOWN);
+        say(v, "connectors have time to come back after the start");
+        return;
+    }
+    say_state(v, VERDICT_DOWN);
+    v->verdict.diagnosis = DIAGNOSIS_TUNNEL_INACTIVE;
+    say(v, "%s", why_not_connected(t));
+}
+
 /* --- the verdict --- */
 
 static void judge(const struct evidence *e, nsec_t now, struct judging *v)
@@ -222,6 +252,10 @@ static void judge(const struct evidence *e, nsec_t now, struct judging *v)
         say_state(v, VERDICT_DOWN);
         v->verdict.diagnosis = DIAGNOSIS_NAME;
         say(v, "%s", e->name_detail[0] ? e->name_detail : rows[DIAGNOSIS_NAME].explanation);
+        return;
+    }
+    if (lacks_connector(&e->tunnel)) {
+        judge_without_connector(&e->tunnel, v);
         return;
     }
     if (v->verdict.health == HEALTH_DOWN) {

@@ -4,6 +4,7 @@
 
 #include "balance/live.h"
 #include "balance/reason.h"
+#include "balance/tunnel.h"
 #include "base/clock.h"
 
 enum { VERDICT_TEXT_SIZE = 256, EVIDENCE_MONITORS_MAX = 8 };
@@ -33,6 +34,14 @@ struct monitor_evidence {
     nsec_t at;                   /* of the last result; 0: none */
 };
 
+/* What is known of the tunnel behind an endpoint, where it is one of our own edge. */
+struct tunnel_evidence {
+    bool of_edge;                /* it is; else the rest means nothing */
+    bool exists;
+    bool usable;                 /* some connection takes new requests */
+    enum tunnel_status status;
+};
+
 struct evidence {
     struct monitor_evidence monitors[EVIDENCE_MONITORS_MAX];
     unsigned n_monitors;         /* 0: nothing active watches it */
@@ -42,6 +51,7 @@ struct evidence {
     unsigned consecutive_failures;
     bool dialable;
     char name_detail[VERDICT_TEXT_SIZE]; /* what is wrong with the name, when not dialable */
+    struct tunnel_evidence tunnel;
     enum admin_state admin;
     bool enabled;                /* by the file */
 };
@@ -56,8 +66,8 @@ struct verdict {
     char reason[VERDICT_TEXT_SIZE]; /* "down: 530/1033 from the edge 3 times: no connector of the tunnel is connected" */
 };
 
-/* All monitors must pass. In order: what the file and the operator say, a name that can't be dialled, monitors that fail, traffic that fails,
- * monitors without a result. A blocked probe is no evidence: its endpoint is unknown, not down. Of several failures the one that explains
+/* All monitors must pass. In order: what the file and the operator say, a name that can't be dialled, a tunnel that nobody is connected to,
+ * monitors that fail, traffic that fails, monitors without a result. A blocked probe is no evidence: its endpoint is unknown, not down. Of several failures the one that explains
  * the others leads. */
 void verdict_reach(const struct evidence *, nsec_t now, struct verdict *out);
 

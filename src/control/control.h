@@ -4,6 +4,7 @@
 
 #include "balance/candidate.h"
 #include "balance/config.h"
+#include "balance/tunnel.h"
 #include "balance/verdict.h"
 #include "conf/conf.h"
 #include "net/mailbox.h"
@@ -30,8 +31,6 @@ struct certificates;
 
 /* A UUID that endpoints name. What is known of it here comes through those endpoints: the edge says 530/1033 or 1016 in place of a
  * tunnel without a connection, and any other answer was carried by one. */
-enum tunnel_status { TUNNEL_UNKNOWN, TUNNEL_HEALTHY, TUNNEL_DEGRADED /* endpoints contradict each other */, TUNNEL_DOWN, TUNNEL_INACTIVE /* never connected */ };
-const char *tunnel_status_name(enum tunnel_status); /* "unknown", "healthy", "degraded", "down", "inactive" */
 struct tunnel_record {
     char *id;
     char *name;   /* of the first endpoint that names it */
@@ -55,7 +54,7 @@ struct endpoint_record {
 
     bool ramping;                 /* as of the last look */
 
-    struct resolver_watch *watch; /* NULL: a unix socket */
+    struct resolver_watch *watch; /* NULL: no name is dialled */
     char *watched_host;
     uint16_t watched_port;
     bool resolved;                /* its name had an answer at least once */

@@ -32,6 +32,14 @@ bool health_is_pending(const struct endpoint_record *record)
     return record->verdict.state == VERDICT_UNKNOWN || health_name_is_pending(record);
 }
 
+static void gather_tunnel(const struct endpoint *endpoint, struct tunnel_evidence *out)
+{
+    struct tunnel *t = endpoint->edge_tunnel;
+    *out = (struct tunnel_evidence){ .of_edge = endpoint->kind == ENDPOINT_EDGE, .exists = t, .usable = t && tunnel_is_usable(t) };
+    if (t)
+        out->status = (enum tunnel_status)atomic_load_explicit(&t->status, memory_order_relaxed);
+}
+
 static void gather(struct endpoint_record *record, nsec_t now)
 {
     struct evidence *e = &record->evidence;
@@ -42,6 +50,7 @@ static void gather(struct endpoint_record *record, nsec_t now)
     e->consecutive_failures = atomic_load_explicit(&live->consecutive_failures, memory_order_relaxed);
     e->admin = (enum admin_state)atomic_load_explicit(&live->admin, memory_order_relaxed);
     e->enabled = record->endpoint->enabled;
+    gather_tunnel(record->endpoint, &e->tunnel);
 }
 
 static void reach(const struct endpoint_record *record, nsec_t now, struct verdict *out)
@@ -74,6 +83,16 @@ static bool show_workers(const struct endpoint_record *record, nsec_t now)
     return changed || dialable != dialable_before;
 }
 
+/* The first connector after the start is no return: everybody's comes then. */
+static void note_tunnel(const struct endpoint_record *record, bool usable_before, nsec_t now)
+{
+    bool usable = record->evidence.tunnel.usable;
+    if (usable_before && !usable)
+        endpoint_note_loss(record->live, now);
+    if (usable && !usable_before && record->told == VERDICT_DOWN)
+        endpoint_note_return(record->live, now);
+}
+
 /* Is there something that only time will change? */
 static bool is_in_motion(const struct endpoint_record *record, nsec_t now)
 {
@@ -103,7 +122,9 @@ void health_judge(struct control *control, struct endpoint_record *record)
 {
     nsec_t now = clock_monotonic();
     struct verdict verdict;
+    bool tunnel_usable = record->evidence.tunnel.usable;
     gather(record, now);
+    note_tunnel(record, tunnel_usable, now);
     reach(record, now, &verdict);
     bool changed = verdict.state != record->verdict.state || record->since == 0;
     if (changed)

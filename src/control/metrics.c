@@ -250,7 +250,7 @@ static void write_pool_states(struct scrape *s)
 
 static void write_pool_endpoints(struct scrape *s)
 {
-    static const char *const names[USABILITIES] = { "healthy", "ejected", "unknown", "last_resort", "never" };
+    static const char *const names[USABILITIES] = { "healthy", "ejected", "unknown", "last_resort", "absent", "never" };
 
     exposition_family(&s->format, "penstock_pool_endpoints", METRIC_GAUGE, "Endpoints of a pool, by how usable they are.");
     for (size_t i = 0; i < s->control->config->n_pools; i++) {

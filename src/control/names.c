@@ -108,7 +108,7 @@ void names_watch(struct control *control, struct endpoint_record *record)
 {
     static const struct resolver_callbacks callbacks = { on_addresses, on_failure };
     const struct endpoint *endpoint = record->endpoint;
-    if (endpoint->unix_path) {
+    if (!endpoint->dial_host) {
         names_unwatch(record);
         record->evidence.dialable = true;
         record->evidence.name_detail[0] = '\0';

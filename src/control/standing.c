@@ -10,12 +10,6 @@ const char *load_balancer_state_name(enum load_balancer_state state)
     return names[state];
 }
 
-const char *tunnel_status_name(enum tunnel_status status)
-{
-    static const char *const names[] = { "unknown", "healthy", "degraded", "down", "inactive" };
-    return names[status];
-}
-
 /* --- pools --- */
 
 static unsigned census_usable(const struct pool_census *c)
@@ -26,7 +20,7 @@ static unsigned census_usable(const struct pool_census *c)
 /* Those that file and operator let be used at all. */
 static unsigned census_admitted(const struct pool_census *c)
 {
-    return c->at[USABLE_HEALTHY] + c->at[USABLE_EJECTED] + c->at[USABLE_UNKNOWN] + c->at[USABLE_LAST_RESORT];
+    return c->at[USABLE_HEALTHY] + c->at[USABLE_EJECTED] + c->at[USABLE_UNKNOWN] + c->at[USABLE_LAST_RESORT] + c->at[USABLE_ABSENT];
 }
 
 static void describe_census(const struct pool *pool, const struct pool_census *c, char out[VERDICT_TEXT_SIZE])
@@ -34,7 +28,7 @@ static void describe_census(const struct pool *pool, const struct pool_census *c
     static const struct {
         enum usability at;
         const char *word;
-    } others[] = { { USABLE_EJECTED, "ejected" }, { USABLE_UNKNOWN, "unknown" }, { USABLE_NEVER, "drained or disabled" } };
+    } others[] = { { USABLE_EJECTED, "ejected" }, { USABLE_UNKNOWN, "unknown" }, { USABLE_ABSENT, "without a connector" }, { USABLE_NEVER, "drained or disabled" } };
 
     int n = snprintf(out, VERDICT_TEXT_SIZE, "%u of %u endpoints usable", census_usable(c), census_admitted(c));
     if (pool->minimum_endpoints > 1)

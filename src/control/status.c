@@ -112,9 +112,10 @@ static json_t *addresses_json(struct endpoint_live *live)
 
 static json_t *dialled_json(const struct endpoint *e)
 {
-    bool v6 = e->dial_host && strchr(e->dial_host, ':');
+    if (!e->dial_host && !e->unix_path)
+        return json_null();
     char *text = e->unix_path ? mem_printf("unix:%s", e->unix_path)
-                              : mem_printf(v6 ? "[%s]:%u" : "%s:%u", e->dial_host ? e->dial_host : "", e->dial_port);
+                              : mem_printf(strchr(e->dial_host, ':') ? "[%s]:%u" : "%s:%u", e->dial_host, e->dial_port);
     json_t *string = status_text_json(text);
     free(text);
     return string;

@@ -23,13 +23,13 @@ struct group {
     const struct steering_conf *steering;
     struct worker *worker;
     size_t n;
-    struct tables levels[USABILITIES - 1];
+    struct tables levels[USABLE_LEVELS];
     uint64_t *struck_out; /* all clear between choices */
 };
 
 static void group_clear(struct group *g)
 {
-    for (size_t i = 0; i < USABILITIES - 1; i++) {
+    for (size_t i = 0; i < USABLE_LEVELS; i++) {
         if (g->levels[i].state)
             g->steering->policy->worker_free(g->levels[i].state);
         free(g->levels[i].candidates);
@@ -271,7 +271,7 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
 /* The least bad that may be used in a pool whose health is ignored. */
 static const struct endpoint *choose_in_pool(struct exchange *ex, const struct pool *pool, bool *full)
 {
-    for (enum usability level = USABLE_HEALTHY; level < USABLE_NEVER; level++) {
+    for (enum usability level = USABLE_HEALTHY; level <= USABLE_LAST_RESORT; level++) {
         const struct endpoint *chosen = choose_endpoint(ex, pool, level, full);
         if (chosen)
             return chosen;
@@ -282,7 +282,7 @@ static const struct endpoint *choose_in_pool(struct exchange *ex, const struct p
 static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
 {
     const struct load_balancer *lb = ex->load_balancer;
-    for (enum usability level = USABLE_HEALTHY; level < USABLE_NEVER; level++)
+    for (enum usability level = USABLE_HEALTHY; level <= USABLE_LAST_RESORT; level++)
         for (size_t i = 0; i < lb->n_default_pools; i++) {
             if (!lb->default_pools[i]->enabled)
                 continue;

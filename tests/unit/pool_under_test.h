@@ -4,6 +4,7 @@
 
 #include "balance/candidate.h"
 #include "balance/outlier.h"
+#include "balance/tunnel.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -61,8 +62,10 @@ static inline struct pool_under_test *pool_new(size_t n)
 
 static inline void pool_free(struct pool_under_test *p)
 {
-    for (size_t i = 0; i < p->pool.n_endpoints; i++)
+    for (size_t i = 0; i < p->pool.n_endpoints; i++) {
         endpoint_live_unref(p->endpoints[i].live);
+        tunnel_unref(p->endpoints[i].edge_tunnel);
+    }
     free(p);
 }
 

@@ -9,6 +9,7 @@ struct condition {
     bool no_address;
     bool ejected;
     bool unwatched; /* the pool has no monitors */
+    enum { NO_EDGE, NO_TUNNEL, AWAITED, UNCONNECTED, CONNECTED } tunnel;
 };
 
 static const struct {
@@ -30,11 +31,31 @@ static const struct {
     { "drained", { .health = HEALTH_UP, .admin = ADMIN_DRAINED }, USABLE_NEVER },
     { "disabled by the operator", { .health = HEALTH_UP, .admin = ADMIN_DISABLED }, USABLE_NEVER },
     { "disabled by the file", { .health = HEALTH_UP, .disabled = true }, USABLE_NEVER },
+    { "no such tunnel", { .health = HEALTH_UP, .tunnel = NO_TUNNEL }, USABLE_ABSENT },
+    { "no connector", { .health = HEALTH_UP, .tunnel = UNCONNECTED }, USABLE_ABSENT },
+    { "no connector yet", { .health = HEALTH_UP, .tunnel = AWAITED }, USABLE_ABSENT },
+    { "no connector, nor monitor", { .unwatched = true, .tunnel = UNCONNECTED }, USABLE_ABSENT },
+    { "no connector, drained", { .admin = ADMIN_DRAINED, .tunnel = UNCONNECTED }, USABLE_NEVER },
+    { "a connector", { .health = HEALTH_UP, .tunnel = CONNECTED }, USABLE_HEALTHY },
+    { "a connector, but down", { .health = HEALTH_DOWN, .tunnel = CONNECTED }, USABLE_LAST_RESORT },
     { "drained and down", { .health = HEALTH_DOWN, .admin = ADMIN_DRAINED }, USABLE_NEVER },
 };
 
+static void give_tunnel(struct endpoint *e, const struct condition *c)
+{
+    if (c->tunnel == NO_EDGE)
+        return;
+    e->kind = ENDPOINT_EDGE;
+    if (c->tunnel == NO_TUNNEL)
+        return;
+    e->edge_tunnel = tunnel_new("c1744f8b-faa1-48a4-9e5c-02ac921467fa", "ams");
+    atomic_store(&e->edge_tunnel->status, c->tunnel == AWAITED ? TUNNEL_UNKNOWN : c->tunnel == CONNECTED ? TUNNEL_HEALTHY : TUNNEL_DOWN);
+    atomic_store(&e->edge_tunnel->usable, c->tunnel == CONNECTED);
+}
+
 static void apply(struct pool_under_test *p, size_t i, const struct condition *c)
 {
+    give_tunnel(&p->endpoints[i], c);
     endpoint_set_health(live_of(p, i), c->health, START);
     endpoint_set_admin(live_of(p, i), c->admin, START);
     p->endpoints[i].enabled = !c->disabled;
@@ -145,9 +166,10 @@ static const struct {
     const char *name;
     unsigned minimum;
     bool disabled;
-    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, x: drained, 0: healthy of weight 0 */
+    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, t: no connector, a: awaited, x: drained, 0: healthy of
+                           weight 0 */
     enum pool_state state;
-    bool usable[USABILITIES];
+    bool usable[USABLE_LEVELS];
 } pools[] = {
     { "all healthy", 1, false, "hhh", POOL_HEALTHY, { true, true, true, true } },
     { "one drained is no loss", 1, false, "hhx", POOL_HEALTHY, { true, true, true, true } },
@@ -165,6 +187,11 @@ static const struct {
     { "none has a verdict", 1, false, "uu", POOL_UNKNOWN, { false, false, true, true } },
     { "drained below the minimum", 2, false, "hx", POOL_CRITICAL, { false } },
     { "a minimum of 0 is one of 1", 0, false, "d", POOL_CRITICAL, { false, false, false, true } },
+    { "one without a connector", 1, false, "ht", POOL_DEGRADED, { true, true, true, true } },
+    { "none has a connector", 1, false, "tt", POOL_CRITICAL, { false } },
+    { "one is awaited", 1, false, "ha", POOL_UNKNOWN, { true, true, true, true } },
+    { "awaiting them could meet the minimum", 2, false, "haa", POOL_UNKNOWN, { false } },
+    { "awaiting them could not", 3, false, "hat", POOL_CRITICAL, { false } },
     { "disabled", 1, true, "hh", POOL_DISABLED, { false } },
 };
 
@@ -175,6 +202,7 @@ static void set_endpoints(struct pool_under_test *p, const char *letters)
             .health = letters[i] == 'd' ? HEALTH_DOWN : letters[i] == 'u' ? HEALTH_UNKNOWN : HEALTH_UP,
             .admin = letters[i] == 'x' ? ADMIN_DRAINED : ADMIN_ENABLED,
             .ejected = letters[i] == 'e',
+            .tunnel = letters[i] == 't' ? UNCONNECTED : letters[i] == 'a' ? AWAITED : NO_EDGE,
         });
         p->endpoints[i].weight = letters[i] == '0' ? 0 : 1;
     }
@@ -192,7 +220,7 @@ static void test_pool_state_and_usability(void **state)
         pool_take_census(&p->pool, START, &census);
         if (pool_state(&p->pool, &census) != pools[i].state)
             fail_msg("%s: %s", pools[i].name, pool_state_name(pool_state(&p->pool, &census)));
-        for (enum usability level = USABLE_HEALTHY; level < USABLE_NEVER; level++)
+        for (enum usability level = USABLE_HEALTHY; level <= USABLE_LAST_RESORT; level++)
             if (pool_is_usable(&p->pool, &census, level) != pools[i].usable[level])
                 fail_msg("%s, level %u", pools[i].name, level);
         pool_free(p);
@@ -211,16 +239,16 @@ static void test_pool_state_names(void **state)
 /* One level after the other: each adds those that are worse. */
 static void test_candidates_by_level(void **state)
 {
-    static const char letters[] = "heudx";
-    struct pool_under_test *p = pool_new(5);
-    struct steering_candidate out[5];
+    static const char letters[] = "heudtx";
+    struct pool_under_test *p = pool_new(6);
+    struct steering_candidate out[6];
 
     (void)state;
     set_endpoints(p, letters);
     p->endpoints[1].latitude = 48;
     for (enum usability level = USABLE_HEALTHY; level <= USABLE_NEVER; level++) {
         pool_fill_candidates(&p->pool, level, START, out);
-        for (unsigned i = 0; i < 5; i++) {
+        for (unsigned i = 0; i < 6; i++) {
             bool expected = i <= level && i < 4;
             assert_int_equal(out[i].weight > 0, expected);
             assert_int_equal(out[i].id, 100 + i);

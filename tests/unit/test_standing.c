@@ -8,8 +8,8 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* healthy, ejected, unknown, down, drained */
-#define CENSUS(...) ((struct pool_census){ { __VA_ARGS__ } })
+/* healthy, ejected, unknown, down, absent, drained */
+#define CENSUS(...) { .at = { __VA_ARGS__ } }
 
 static void pool_standing(void **state)
 {
@@ -22,15 +22,17 @@ static void pool_standing(void **state)
         bool settled;
         const char *reason;
     } rows[] = {
-        { 1, false, { { 2, 0, 0, 0, 0 } }, POOL_HEALTHY, true, "2 of 2 endpoints usable" },
-        { 1, false, { { 1, 0, 0, 1, 0 } }, POOL_DEGRADED, true, "1 of 2 endpoints usable" },
-        { 2, false, { { 1, 0, 0, 1, 0 } }, POOL_CRITICAL, true, "1 of 2 endpoints usable, 2 needed" },
-        { 1, false, { { 0, 1, 0, 1, 0 } }, POOL_CRITICAL, true, "0 of 2 endpoints usable, 1 ejected" },
-        { 1, false, { { 0, 0, 2, 0, 0 } }, POOL_UNKNOWN, false, "0 of 2 endpoints usable, 2 unknown" },
-        { 1, false, { { 1, 0, 1, 0, 0 } }, POOL_UNKNOWN, false, "1 of 2 endpoints usable, 1 unknown" },
-        { 1, false, { { 1, 0, 0, 0, 1 } }, POOL_HEALTHY, true, "1 of 1 endpoints usable, 1 drained or disabled" },
-        { 1, false, { { 0, 0, 0, 0, 2 } }, POOL_CRITICAL, true, "0 of 0 endpoints usable, 2 drained or disabled" },
-        { 1, true, { { 2, 0, 0, 0, 0 } }, POOL_DISABLED, true, "disabled by the configuration" },
+        { 1, false, CENSUS(2, 0, 0, 0, 0, 0), POOL_HEALTHY, true, "2 of 2 endpoints usable" },
+        { 1, false, CENSUS(1, 0, 0, 1, 0, 0), POOL_DEGRADED, true, "1 of 2 endpoints usable" },
+        { 2, false, CENSUS(1, 0, 0, 1, 0, 0), POOL_CRITICAL, true, "1 of 2 endpoints usable, 2 needed" },
+        { 1, false, CENSUS(0, 1, 0, 1, 0, 0), POOL_CRITICAL, true, "0 of 2 endpoints usable, 1 ejected" },
+        { 1, false, CENSUS(0, 0, 2, 0, 0, 0), POOL_UNKNOWN, false, "0 of 2 endpoints usable, 2 unknown" },
+        { 1, false, CENSUS(1, 0, 1, 0, 0, 0), POOL_UNKNOWN, false, "1 of 2 endpoints usable, 1 unknown" },
+        { 1, false, CENSUS(1, 0, 0, 0, 0, 1), POOL_HEALTHY, true, "1 of 1 endpoints usable, 1 drained or disabled" },
+        { 1, false, CENSUS(0, 0, 0, 0, 0, 2), POOL_CRITICAL, true, "0 of 0 endpoints usable, 2 drained or disabled" },
+        { 1, false, CENSUS(1, 0, 0, 0, 1, 0), POOL_DEGRADED, true, "1 of 2 endpoints usable, 1 without a connector" },
+        { 1, false, { .at = { [USABLE_ABSENT] = 2 }, .awaited = 1 }, POOL_UNKNOWN, false, "0 of 2 endpoints usable, 2 without a connector" },
+        { 1, true, CENSUS(2, 0, 0, 0, 0, 0), POOL_DISABLED, true, "disabled by the configuration" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct pool pool = { .name = "europe", .enabled = !rows[i].disabled, .minimum_endpoints = rows[i].minimum };
@@ -107,8 +109,8 @@ static void check_load_balancer(const struct lb_row *row)
 static void load_balancer_standing(void **state)
 {
     (void)state;
-    static const struct pool_census up = { { 1, 0, 0, 0, 0 } }, down = { { 0, 0, 0, 1, 0 } }, half = { { 1, 0, 0, 1, 0 } }, unknown = { { 0, 0, 1, 0, 0 } },
-                                    ejected = { { 0, 1, 0, 0, 0 } }, drained = { { 0, 0, 0, 0, 1 } };
+    static const struct pool_census up = CENSUS(1, 0, 0, 0, 0, 0), down = CENSUS(0, 0, 0, 1, 0, 0), half = CENSUS(1, 0, 0, 1, 0, 0), unknown = CENSUS(0, 0, 1, 0, 0, 0),
+                                    ejected = CENSUS(0, 1, 0, 0, 0, 0), drained = CENSUS(0, 0, 0, 0, 0, 1);
     const struct lb_row rows[] = {
         { up, up, up, 0, false, LB_HEALTHY, "europe", true, "all pools are healthy: traffic goes to europe" },
         { half, up, up, 0, false, LB_DEGRADED, "europe", true, "pool europe is degraded (1 of 2 endpoints usable): traffic goes to europe" },
@@ -150,10 +152,10 @@ static void a_reason_that_is_too_long_is_cut(void **state)
     struct pool *const defaults[] = { &pools[0], &pools[1], &pools[2] };
     struct load_balancer lb = { .name = "app", .enabled = true, .default_pools = defaults, .n_default_pools = 3 };
     struct load_balancer_standing standing;
-    struct pool_census censuses[] = { CENSUS(0, 0, 0, 1, 0), CENSUS(0, 0, 0, 1, 0), CENSUS(1, 0, 0, 0, 0) };
+    struct pool_census censuses[] = { CENSUS(0, 0, 0, 1, 0, 0), CENSUS(0, 0, 0, 1, 0, 0), CENSUS(1, 0, 0, 0, 0, 0) };
     load_balancer_stand(&lb, censuses, NULL, &standing);
     assert_int_equal(strlen(standing.reason), sizeof standing.reason - 1);
-    censuses[2] = CENSUS(0, 0, 0, 1, 0);
+    censuses[2] = (struct pool_census)CENSUS(0, 0, 0, 1, 0, 0);
     load_balancer_stand(&lb, censuses, NULL, &standing);
     assert_int_equal(strlen(standing.reason), sizeof standing.reason - 1);
 }

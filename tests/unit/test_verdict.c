@@ -20,6 +20,7 @@ struct scenario {
         enum reason ejected_for; /* REASON_NONE: not ejected */
         unsigned consecutive_failures;
         const char *name_problem; /* NULL: dialable */
+        struct tunnel_evidence tunnel;
         enum admin_state admin;
         bool disabled;
     } given;
@@ -133,6 +134,31 @@ static const struct scenario scenarios[] = {
       { VERDICT_DOWN, HEALTH_DOWN, DIAGNOSIS_ORIGIN_DOWN,
         "down: 502 3 times: the way there works, but the service at its end does not answer" } },
 
+    /* a tunnel of our own edge */
+    { "no such tunnel", { .monitors = { NO_RESULT("app") }, .n_monitors = 1, .tunnel = { .of_edge = true } },
+      { VERDICT_DOWN, HEALTH_UNKNOWN, DIAGNOSIS_TUNNEL_INACTIVE, "down: there is no such tunnel; `penstock tunnel create` makes one" } },
+    { "never connected", { .tunnel = { true, true, false, TUNNEL_INACTIVE } },
+      { VERDICT_DOWN, HEALTH_UP, DIAGNOSIS_TUNNEL_INACTIVE, "down: the tunnel is inactive, no connector has ever connected" } },
+    { "the last connection is gone, whatever the monitors saw through it",
+      { .monitors = { PASSES("app") }, .n_monitors = 1, .tunnel = { true, true, false, TUNNEL_DOWN } },
+      { VERDICT_DOWN, HEALTH_UP, DIAGNOSIS_TUNNEL_INACTIVE, "down: no connector is connected" } },
+    { "the last connection explains monitors that fail",
+      { .monitors = { FAILS("app", 3, DIAGNOSIS_UNREACHABLE, "timed out") }, .n_monitors = 1, .tunnel = { true, true, false, TUNNEL_DOWN } },
+      { VERDICT_DOWN, HEALTH_DOWN, DIAGNOSIS_TUNNEL_INACTIVE, "down: no connector is connected" } },
+    { "connected, but drained", { .tunnel = { true, true, false, TUNNEL_HEALTHY } },
+      { VERDICT_DOWN, HEALTH_UP, DIAGNOSIS_TUNNEL_INACTIVE,
+        "down: connectors are connected, but none takes requests: they are drained, going, or do not answer" } },
+    { "soon after the start", { .tunnel = { true, true, false, TUNNEL_UNKNOWN } },
+      { VERDICT_UNKNOWN, HEALTH_UP, DIAGNOSIS_OK, "unknown: connectors have time to come back after the start" } },
+    { "connected", { .monitors = { PASSES("app") }, .n_monitors = 1, .tunnel = { true, true, true, TUNNEL_HEALTHY } },
+      { VERDICT_HEALTHY, HEALTH_UP, DIAGNOSIS_OK, "healthy: monitor app passes" } },
+    { "connected, but the service does not answer",
+      { .monitors = { FAILS("app", 3, DIAGNOSIS_ORIGIN_DOWN, "502 of the connector") }, .n_monitors = 1, .tunnel = { true, true, true, TUNNEL_DEGRADED } },
+      { VERDICT_DOWN, HEALTH_DOWN, DIAGNOSIS_ORIGIN_DOWN,
+        "down: 502 of the connector 3 times: the way there works, but the service at its end does not answer" } },
+    { "drained without a connector", { .tunnel = { true, true, false, TUNNEL_DOWN }, .admin = ADMIN_DRAINED },
+      { VERDICT_DRAINED, HEALTH_UP, DIAGNOSIS_TUNNEL_INACTIVE, "drained by the operator (down: no connector is connected)" } },
+
     /* the operator and the file have the last word, and what would be otherwise is told */
     { "drained", { .monitors = { PASSES("app") }, .n_monitors = 1, .admin = ADMIN_DRAINED },
       { VERDICT_DRAINED, HEALTH_UP, DIAGNOSIS_OK, "drained by the operator (healthy: monitor app passes)" } },
@@ -153,6 +179,7 @@ static struct evidence evidence_of(const struct scenario *s)
         .ejected_until = NOW + 15 * NSEC_PER_SEC / 2,
         .consecutive_failures = s->given.consecutive_failures,
         .dialable = !s->given.name_problem,
+        .tunnel = s->given.tunnel,
         .admin = s->given.admin,
         .enabled = !s->given.disabled,
     };
