@@ -30,12 +30,12 @@ static struct slice read_word(const struct capnp_struct *s, unsigned index)
     return word;
 }
 
-static void read_id(const struct capnp_struct *s, unsigned index, uint8_t out[RPC_ID_SIZE])
+static void read_id(const struct capnp_struct *s, unsigned index, uint8_t out[UUID_SIZE])
 {
-    struct slice id = capnp_data_at(s, index, RPC_ID_SIZE);
-    require(s, id.n == RPC_ID_SIZE, "an id that is not 16 bytes long");
-    if (id.n == RPC_ID_SIZE)
-        memcpy(out, id.p, RPC_ID_SIZE);
+    struct slice id = capnp_data_at(s, index, UUID_SIZE);
+    require(s, id.n == UUID_SIZE, "an id that is not 16 bytes long");
+    if (id.n == UUID_SIZE)
+        memcpy(out, id.p, UUID_SIZE);
 }
 
 static void read_client(const struct capnp_struct *client, struct rpc_registration *out)
@@ -225,7 +225,7 @@ bool rpc_write_accepted(struct bounded *out, uint32_t question, const struct rpc
     struct capnp_place details = capnp_add_struct(&b, response, 0, 1, 2);
     if (connection->remotely_managed)
         capnp_set_bit(&b, details, 0);
-    capnp_add_data(&b, details, 0, (struct slice){ (const char *)connection->id, RPC_ID_SIZE });
+    capnp_add_data(&b, details, 0, (struct slice){ (const char *)connection->id, UUID_SIZE });
     capnp_add_text(&b, details, 1, cut(connection->location, RPC_WORD_MAX));
     return end(&b, out);
 }

@@ -5,11 +5,11 @@
 
 #include "base/bounded.h"
 #include "base/slice.h"
+#include "base/uuid.h"
 
 #include <stdint.h>
 
 enum {
-    RPC_ID_SIZE = 16,      /* of a UUID, raw */
     RPC_FEATURES_MAX = 32,
     RPC_WORD_MAX = 64,     /* characters of an account tag, a feature, a version, an architecture, a location */
     RPC_REASON_MAX = 256,  /* characters of a reason; longer ones are cut */
@@ -31,7 +31,7 @@ enum rpc_target { RPC_TARGET_CAPABILITY, RPC_TARGET_ANSWER, RPC_TARGET_UNKNOWN }
 /* Texts are printable ASCII. Nothing here is known to be true before the secret has been compared. */
 struct rpc_registration {
     struct slice account, secret;
-    uint8_t tunnel[RPC_ID_SIZE], connector[RPC_ID_SIZE];
+    uint8_t tunnel[UUID_SIZE], connector[UUID_SIZE];
     struct slice version, arch; /* "2026.8.2", "linux_amd64" */
     struct slice features[RPC_FEATURES_MAX];
     unsigned n_features;
@@ -65,7 +65,7 @@ const char *rpc_message_read(struct slice bytes, struct rpc_message *out);
 enum rpc_exception { RPC_EXCEPTION_FAILED, RPC_EXCEPTION_UNIMPLEMENTED = 3 };
 
 struct rpc_connection {
-    uint8_t id[RPC_ID_SIZE]; /* chosen by us */
+    uint8_t id[UUID_SIZE]; /* chosen by us */
     struct slice location;   /* shown in the connector's log and in `tunnel info` */
     bool remotely_managed;   /* then it doesn't tell its own configuration */
 };

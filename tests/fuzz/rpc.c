@@ -44,7 +44,7 @@ static void tell_event(struct session *s, enum rpc_event_type type, const struct
 {
     tell(s, &type, sizeof type);
     if (type == RPC_REGISTER) {
-        tell(s, e->registration.tunnel, RPC_ID_SIZE);
+        tell(s, e->registration.tunnel, UUID_SIZE);
         tell_slice(s, e->registration.account);
         tell_slice(s, e->registration.secret);
         tell_slice(s, e->registration.version);

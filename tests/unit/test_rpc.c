@@ -310,7 +310,7 @@ static void the_captured_edge_said_the_same(void **state)
     converse(&t, session, session.n, 1);
     assert_int_equal(out.n, theirs.n);
     assert_memory_equal(out.p, theirs.p + 144, 96);
-    memcpy(out.p + 96 + 0x78, theirs.p + 0x78, RPC_ID_SIZE);
+    memcpy(out.p + 96 + 0x78, theirs.p + 0x78, UUID_SIZE);
     assert_memory_equal(out.p + 96, theirs.p, 144);
     assert_memory_equal(out.p + 240, theirs.p + 240, 144);
     fixture_free(session);

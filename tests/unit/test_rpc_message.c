@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#define TUNNEL "\x6f\x1d\x2c\x3b\x4a\x59\x48\x67\x97\x86\xa5\xb4\xc3\xd2\xe1\xf0"
 #define LOOPBACK "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1"
 
 static struct slice bytes;
@@ -27,6 +26,12 @@ static void assert_slice(struct slice s, const char *text)
         fail_msg("'%.*s' instead of '%s'", SLICE_ARG(s), text);
 }
 
+static void assert_uuid(const uint8_t *raw, const char *text)
+{
+    char formatted[UUID_TEXT_SIZE];
+    assert_string_equal(uuid_format(raw, formatted), text);
+}
+
 static void bootstrap_is_read(void **state)
 {
     (void)state;
@@ -41,11 +46,11 @@ static const struct registration_row {
     uint32_t question;
     const char *features[6];
 } registrations[] = {
-    { "03-rx-registerConnection", "\x9f\xc0\x1e\x74\x6e\xdb\x4e\xd4\xaa\xb2\xe8\xe6\xd2\x3f\x09\xbe", "2026.8.2", 1,
+    { "03-rx-registerConnection", "9fc01e74-6edb-4ed4-aab2-e8e6d23f09be", "2026.8.2", 1,
       { "serialized_headers", "support_datagram_v2", "support_quic_eof", "management_logs", "allow_remote_config" } },
-    { "03b-rx-registerConnection-2022.12.1", "\xb3\xf3\x92\xb6\xb9\xb7\x48\xb8\xa6\x88\xc8\x6b\x41\x6e\x1e\x60", "2022.12.1", 1,
+    { "03b-rx-registerConnection-2022.12.1", "b3f392b6-b9b7-48b8-a688-c86b416e1e60", "2022.12.1", 1,
       { "allow_remote_config", "serialized_headers", "support_datagram_v2", "support_quic_eof" } },
-    { "03c-rx-registerConnection-2024.12.2", "\xfb\xe7\x94\x44\x3b\xb7\x46\x5f\x87\xb5\x2b\xd2\xea\x05\x86\x5a", "2024.12.2", 1,
+    { "03c-rx-registerConnection-2024.12.2", "fbe79444-3bb7-465f-87b5-2bd2ea05865a", "2024.12.2", 1,
       { "support_datagram_v2", "support_quic_eof", "management_logs", "allow_remote_config", "serialized_headers" } },
 };
 
@@ -54,8 +59,8 @@ static void assert_registration(const struct registration_row *row)
     const struct rpc_registration *r = &m.registration;
     assert_slice(r->account, "0123456789abcdef0123456789abcdef");
     assert_slice(r->secret, "SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS");
-    assert_memory_equal(r->tunnel, TUNNEL, RPC_ID_SIZE);
-    assert_memory_equal(r->connector, row->connector, RPC_ID_SIZE);
+    assert_uuid(r->tunnel, "6f1d2c3b-4a59-4867-9786-a5b4c3d2e1f0");
+    assert_uuid(r->connector, row->connector);
     assert_slice(r->version, row->version);
     assert_slice(r->arch, "linux_amd64");
     unsigned n = 0;
@@ -233,6 +238,8 @@ static void unknown_messages_are_sent_back(void **state)
     struct slice large = fixture_read("03-rx-registerConnection");
     out.n = 0;
     assert_false(rpc_write_unimplemented(&out, large));
+    assert_false(rpc_write_unimplemented(&out, SLICE("\1\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"))); /* two segments */
+    assert_false(rpc_write_unimplemented(&out, SLICE("\0\0\0\0\2\0\0\0\12\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"))); /* a far root */
     assert_int_equal(out.n, 0);
     fixture_free(large);
 }
