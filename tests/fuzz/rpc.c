@@ -1,5 +1,5 @@
-/* A connector's control stream: where the bytes are cut must not matter to what is told and sent, and what is sent is sound. The first byte
- * says how we answer, the second how the stream is cut. */
+/* A connector's control stream: where the bytes are cut must not matter to what is told and sent, and what is sent is sound. The first
+ * byte says how we answer, the second how the stream is cut. */
 #include "edge/capnp.h"
 #include "edge/rpc.h"
 
@@ -8,7 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { OPTION_REFUSE = 1, OPTION_FAIL = 2, OPTION_LATE = 4 /* answered at the next event only */, OPTION_SMALL = 8, INPUT_MAX = 16384 };
+enum { OPTION_REFUSE = 1, OPTION_FAIL = 2, OPTION_LATE = 4 /* answered at the next event only */, OPTION_SMALL = 8 };
+enum { INPUT_MAX = 16384 };
 
 /* A session from begin to end. Of the events it keeps what they said; of the bytes, all. */
 struct session {

@@ -1,5 +1,5 @@
-/* A response's fields as a connector packs them: what is taken would be taken from an HTTP/1 origin too, and means the same; packed again it
- * reads the same. The first byte is the limit of fields. The same bytes also stand for the field that says who answered. */
+/* A response's fields as a connector packs them: what is taken would be taken from an HTTP/1 origin too, and means the same; packed
+ * again it reads the same. The first byte is the limit of fields. The same bytes also stand for the field that says who answered. */
 #include "edge/serialized.h"
 #include "tests/unit/http_feed.h"
 #include "tests/unit/serialize.h"
