@@ -54,6 +54,22 @@ def test_client_body(serve, origin):
         assert connection.ended()
 
 
+def test_body_that_only_trickles(serve, origin):
+    """Each byte comes in time, but 1 kB a second is the least after the first while."""
+    daemon = serve(origin, timeouts={"client_body": SHORT})
+    with daemon.connect() as connection:
+        connection.send(request_bytes("POST", "/echo", [("Content-Length", 100_000)]))
+        connection.socket.settimeout(0.05)
+        for _ in range(400):
+            try:
+                connection.send(b"x")
+                response = connection.read_response()
+                break
+            except TimeoutError:
+                continue
+        assert response.status == 408
+
+
 def test_client_idle(serve, origin):
     daemon = serve(origin, timeouts={"client_idle": SHORT})
     with daemon.connect() as connection:
