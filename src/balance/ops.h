@@ -66,6 +66,10 @@ struct upstream_ops {
     void (*want_body)(void *upstream);
     /* Not wanted any more: cancel, and forget the exchange. */
     void (*abort)(void *upstream);
+    /* For the log line: whom it is connected to, and whether the connection had carried requests before. NULL: nobody. */
+    void (*describe)(const void *upstream, char *address, size_t size, bool *reused);
+    /* It watches over response_header and response_idle by itself; else the exchange does. */
+    bool keeps_time;
 };
 
 /* How far the request had come when its upstream failed: what the retry table is about. */
@@ -99,6 +103,8 @@ void exchange_client_half_closed(struct exchange *);
 enum exchange_hold exchange_upstream_ready(struct exchange *);
 /* There is room for request body again. */
 enum exchange_hold exchange_upstream_writable(struct exchange *);
+/* Nothing is heard of it, but it may be alive. EXCHANGE_LET_GO: the request, which may be sent again, has gone elsewhere. */
+enum exchange_hold exchange_upstream_suspect(struct exchange *);
 /* It is gone, and forgotten by the exchange. */
 void exchange_upstream_failed(struct exchange *, enum upstream_stage, enum reason, const char *detail);
 /* An interim response (1xx but 101). */

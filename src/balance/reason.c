@@ -15,6 +15,7 @@ static const struct reason_row rows[] = {
     [REASON_CONNECT_TIMEOUT] = { "connect_timeout", "no connection came about in time", true, true },
     [REASON_TLS_FAILED] = { "tls_failed", "the TLS handshake or the verification of the certificate failed", true, true },
     [REASON_REUSE_RACE] = { "reuse_race", "a kept connection had been closed by the endpoint", false, true },
+    [REASON_CONNECTION_LOST] = { "connection_lost", "the connector's connection ended", false, true },
     [REASON_RESET] = { "reset", "the connection was closed or reset before a response", true, true },
     [REASON_RESPONSE_TIMEOUT] = { "response_timeout", "no response came in time", true, false },
     [REASON_MALFORMED] = { "malformed", "the response was not valid HTTP", true, false },

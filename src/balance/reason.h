@@ -12,6 +12,7 @@ enum reason {
     REASON_CONNECT_TIMEOUT,
     REASON_TLS_FAILED,        /* handshake or verification */
     REASON_REUSE_RACE,        /* a kept connection had been closed: says nothing about the endpoint */
+    REASON_CONNECTION_LOST,   /* a connection that many requests share, a connector's, has ended: others of the tunnel may live */
     REASON_RESET,             /* closed or reset before a response */
     REASON_RESPONSE_TIMEOUT,
     REASON_MALFORMED,         /* not HTTP, or a response against its rules */

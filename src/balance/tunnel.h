@@ -116,6 +116,7 @@ struct tunnel_wish {
     const uint64_t *tried;          /* ids of lines that are out of the question */
     unsigned n_tried;
     bool has_body;
+    struct slice host;              /* that the request is for */
     uint64_t random, key;           /* for the replica steering, see steering/policy.h */
     float latitude, longitude;      /* of the client; NaN: unknown */
 };
@@ -123,13 +124,11 @@ struct tunnel_opened {
     const struct upstream_ops *ops;
     void *upstream;                 /* NULL: none, see reason. It is ready: the request may be sent at once */
     uint64_t line;                  /* id of the connection it goes over */
-    enum reason reason;
+    enum reason reason;             /* NO_LOAD_BALANCER: nobody may ask for that host through a tunnel */
 };
 struct tunnel_gate {
     void *worker;                   /* the edge's half of this worker */
     struct tunnel_opened (*open)(void *worker, struct tunnel *, struct exchange *, const struct tunnel_wish *);
-    /* For the log line: the connector's address. */
-    void (*describe)(const void *upstream, char *address, size_t size);
 };
 
 #endif

@@ -2,30 +2,103 @@
 #ifndef PENSTOCK_EDGE_CONNECTION_H
 #define PENSTOCK_EDGE_CONNECTION_H
 
-#include "base/buffer.h"
-#include "edge/edge.h"
+#include "edge/core.h"
+#include "edge/head_filter.h"
 #include "edge/rpc.h"
 #include "net/stream.h"
-#include "net/timer.h"
 
 #include <nghttp2/nghttp2.h>
 
 struct edge_stream;
 
-/* PING every PING_INTERVAL, and at once when a stream has waited with nothing received on the connection for max(250 ms, 4 × RTT); none
- * back within SUSPECT_AFTER: suspect; within DEAD_AFTER: dead. */
-#define EDGE_PING_INTERVAL (5 * NSEC_PER_SEC)
+/* PING every EDGE_PING_IDLE, and at once when a stream has waited with nothing received on the connection for max(EDGE_QUIET_MIN,
+ * 4 × RTT), at growing distances as long as answers come; none back within EDGE_SUSPECT_AFTER: suspect; within EDGE_DEAD_AFTER: dead. */
+#define EDGE_PING_IDLE (10 * NSEC_PER_SEC)
 #define EDGE_QUIET_MIN (250 * NSEC_PER_MSEC)
 #define EDGE_SUSPECT_AFTER NSEC_PER_SEC
 #define EDGE_DEAD_AFTER (5 * NSEC_PER_SEC)
 
 enum connection_phase {
-    CONNECTION_HANDSHAKE,   /* TLS */
-    CONNECTION_REGISTERING, /* HTTP/2 is up, the control stream open */
-    CONNECTION_ASKED,       /* control was asked */
+    CONNECTION_HANDSHAKE, /* TLS */
+    CONNECTION_STRANGER,  /* HTTP/2 is up, the control stream open; the registration is awaited */
+    CONNECTION_ASKED,     /* control was asked */
+    CONNECTION_MOVING,    /* accepted; on its way to another worker */
     CONNECTION_SERVING,
-    CONNECTION_DRAINING,
+    CONNECTION_DRAINING,  /* takes no new streams */
     CONNECTION_CLOSED
 };
+
+struct edge_push { /* an update-configuration under way */
+    int32_t stream;  /* 0: none */
+    int version;
+    char *json;
+    size_t n, sent;
+    char answer[512];
+    size_t answer_n;
+};
+
+struct edge_connection {
+    struct stream stream;
+    struct edge_worker *worker;
+    struct list link;        /* on the worker's connections or dead ones */
+    struct list dirty;       /* on its list of those, or alone */
+    struct timer timer;      /* handshake; then pings; then the grace of a drain */
+    enum connection_phase phase;
+    nghttp2_session *session;
+    struct address peer;
+    uint64_t ticket;
+    UT_hash_handle by_ticket;
+
+    /* registered */
+    struct tunnel *tunnel;
+    struct tunnel_connector *connector;
+    struct tunnel_line *line;
+    uint64_t line_id;        /* the key of by_line */
+    UT_hash_handle by_line;
+    struct edge_push push;
+
+    /* the control stream */
+    int32_t control_stream;
+    struct rpc rpc;
+    uint32_t register_question;
+    char rpc_out[RPC_OUT_SIZE]; /* answers not given to nghttp2 yet */
+    size_t rpc_out_n;
+
+    struct head_filter filter;
+    struct list streams, news; /* all requests; those with something to tell */
+    unsigned n_streams;
+    struct buffer *pending;  /* bytes the socket did not take */
+    bool want_flush;
+    bool in_callbacks;       /* nghttp2 is on the stack */
+    bool close_after;        /* once everything is sent and no stream is left */
+
+    nsec_t received_at;      /* the last bytes */
+    nsec_t ping_sent_at;     /* 0: none is out */
+    nsec_t ping_distance;    /* grows while answers come */
+    nsec_t grace_until;      /* of a drain; 0: none */
+};
+
+/* A connection the listener accepted. */
+void edge_connection_accept(struct edge_worker *, int fd, const struct sockaddr_storage *peer);
+/* Control's decision. Takes over the answer's references. */
+void edge_connection_answer(struct edge_connection *, const struct edge_answer *);
+/* It arrives on its new worker. */
+void edge_connection_adopt(struct edge_worker *, struct edge_connection *);
+void edge_connection_drain(struct edge_connection *, nsec_t grace, enum reason, const char *detail);
+void edge_connection_close(struct edge_connection *, enum reason, const char *detail);
+void edge_connection_push(struct edge_connection *, int version, const char *json, size_t n);
+/* Sends, and tells users what there is to tell: before the loop waits. */
+void edge_connection_serve(struct edge_connection *);
+void edge_connection_free(struct edge_connection *);
+
+/* --- for streams --- */
+
+bool edge_connection_takes_streams(const struct edge_connection *);
+void edge_connection_stream_began(struct edge_connection *, struct list *link);
+void edge_connection_stream_ended(struct edge_connection *, struct list *link);
+/* nghttp2 was given something: it has to be sent. */
+void edge_connection_wants_flush(struct edge_connection *);
+/* A stream waits for its answer from now on: its silence is looked at closely again. */
+void edge_connection_watch_closely(struct edge_connection *);
 
 #endif

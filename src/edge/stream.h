@@ -14,6 +14,8 @@ struct stream_user_ops {
     enum exchange_hold (*response)(void *user, struct http_head *, const char *base, const struct http_message *, struct slice body, bool end,
                                    size_t *taken);
     enum exchange_hold (*response_body)(void *user, struct slice body, bool end, size_t *taken);
+    /* The connection does not answer. LET_GO: the user has moved the request elsewhere. */
+    enum exchange_hold (*suspect)(void *user);
 };
 /* Passes all on to the exchange_… functions; the user is a struct exchange. */
 extern const struct stream_user_ops exchange_stream_user;
@@ -22,13 +24,9 @@ struct edge_stream;
 /* NULL with a reason if the connection takes no stream now. The request goes out with edge_stream_ops.send_head. */
 struct edge_stream *edge_stream_new(struct edge_connection *, const struct stream_user_ops *, void *user, enum reason *why);
 extern const struct upstream_ops edge_stream_ops;
-void edge_stream_describe(const void *stream, char *address, size_t size);
 
 /* --- for the connection, from nghttp2's callbacks --- */
 
-struct nghttp2_header {
-    struct slice name, value;
-};
 void edge_stream_on_header(struct edge_stream *, struct slice name, struct slice value);
 /* A header block has ended: a response's (or trailers'). `end`: and the stream's sending side. */
 void edge_stream_on_head(struct edge_stream *, bool end);
@@ -40,8 +38,14 @@ void edge_stream_on_close(struct edge_stream *, uint32_t error, enum reason);
 void edge_stream_on_refused(struct edge_stream *);
 /* The peer gave window, or a write ended: more of the request may go. */
 void edge_stream_on_window(struct edge_stream *);
-/* From the connection's own event, after its callbacks: tells the user what was gathered. False: the stream is gone. */
-bool edge_stream_deliver(struct edge_stream *);
+/* The response's head was larger than EDGE_HEAD_MAX, and left out. */
+void edge_stream_on_oversize(struct edge_stream *);
+/* The connection does not answer: who was not answered yet and may go elsewhere does so. */
+void edge_stream_on_suspect(struct edge_stream *);
+/* From the connection's own event, after its callbacks: tells the user what was gathered. The stream may be gone afterwards. */
+void edge_stream_deliver(struct edge_stream *);
+struct edge_stream *edge_stream_of_link(struct list *);
+struct edge_stream *edge_stream_of_news(struct list *);
 /* Since when an answer, any byte, is awaited; 0: it isn't. */
 nsec_t edge_stream_waits_since(const struct edge_stream *);
 

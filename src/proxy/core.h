@@ -88,7 +88,7 @@ struct worker {
     ev_check check;                /* the first callback of each turn of the loop */
     ev_prepare prepare;            /* the last */
     struct list soon;
-    ev_idle not_yet;               /* runs while there is more to be done soon than one turn should do: the loop must not wait */
+    ev_idle not_yet;               /* runs while there is something to be done soon: the loop must not wait */
     local_handler *local;          /* the admin API; NULL: load balancers */
     void *local_arg;
     bool stopping;
@@ -109,8 +109,11 @@ static inline struct endpoint_counts *worker_counts(struct worker *w, struct end
 
 static inline void worker_soon(struct worker *w, struct soon *soon)
 {
-    if (list_empty(&soon->link))
-        list_push_back(&w->soon, &soon->link);
+    if (!list_empty(&soon->link))
+        return;
+    if (list_empty(&w->soon))
+        ev_idle_start(w->loop, &w->not_yet); /* it may have been asked for after our last callback before the loop waits */
+    list_push_back(&w->soon, &soon->link);
 }
 
 /* Tells the worker that one fewer exchange is under way on an endpoint: a queued one may go. */

@@ -32,6 +32,8 @@ static void set_state(struct exchange *ex, enum exchange_state state)
 }
 
 static void try_endpoint(struct exchange *ex, enum upstream_want want);
+static struct tunnel_opened open_tunnel(struct exchange *ex);
+static void take_tunnel(struct exchange *ex, const struct tunnel_opened *);
 static void choose_and_try(struct exchange *ex);
 
 /* --- timers --- */
@@ -41,7 +43,7 @@ static void on_timer(struct timer *timer);
 static void arm_timer(struct exchange *ex)
 {
     nsec_t next = 0;
-    const nsec_t all[] = { ex->queue_until, ex->total_until, ex->abort_at };
+    const nsec_t all[] = { ex->upstream_until, ex->queue_until, ex->total_until, ex->abort_at };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] && (!next || all[i] < next))
             next = all[i];
@@ -319,10 +321,30 @@ static void rewind_body(struct exchange *ex)
     ex->body_finished = false;
 }
 
+/* Another connection of the same tunnel. False: there is none, or enough were tried. */
+static bool try_other_line(struct exchange *ex)
+{
+    if (ex->endpoint->kind != ENDPOINT_EDGE || ex->only || !ex->line || ex->n_lines_tried >= TUNNEL_TRIES_MAX)
+        return false;
+    ex->lines_tried[ex->n_lines_tried++] = ex->line;
+    if (ex->n_lines_tried >= TUNNEL_TRIES_MAX)
+        return false;
+    struct tunnel_opened opened = open_tunnel(ex);
+    if (!opened.upstream)
+        return false;
+    trace(TRACE_EXCHANGE, "%s: another connection of %s", ex->request_id, ex->endpoint->id);
+    rewind_body(ex);
+    hold_endpoint(ex);
+    take_tunnel(ex, &opened);
+    return true;
+}
+
 /* The failed one is behind us already; the last failure is what the client hears of if there is no other. */
 static void try_other(struct exchange *ex, enum reason reason)
 {
     const struct endpoint *from = ex->endpoint;
+    if (try_other_line(ex))
+        return;
     if (!choose_another(ex)) {
         give_up(ex, reason);
         return;
@@ -357,7 +379,8 @@ static void end_try(struct exchange *ex, enum reason reason, const char *detail)
     trace(TRACE_EXCHANGE, "%s: %s failed: %s", ex->request_id, ex->endpoint ? ex->endpoint->id : "our own answer",
           detail ? detail : reason_sentence(reason));
     release_endpoint(ex);
-    if (ex->endpoint)
+    ex->upstream_until = 0;
+    if (ex->endpoint && !(ex->line && reason == REASON_TUNNEL_INACTIVE)) /* that the edge knows better than traffic can */
         account_health(ex, reason);
     if (ex->client_ops->try_failed)
         ex->client_ops->try_failed(ex->client, reason, detail);
@@ -450,6 +473,17 @@ static void send_body(struct exchange *ex)
     ask_for_body(ex);
 }
 
+/* For upstreams that don't keep time themselves. 0: nothing is awaited. */
+static void await_upstream(struct exchange *ex, nsec_t at_most)
+{
+    if (ex->upstream_ops->keeps_time || ex->state == EXCHANGE_RAW)
+        at_most = 0;
+    if (!at_most && !ex->upstream_until)
+        return;
+    ex->upstream_until = at_most ? worker_now(ex->worker) + at_most : 0;
+    arm_timer(ex);
+}
+
 static void send_request(struct exchange *ex)
 {
     struct message_out out;
@@ -457,13 +491,14 @@ static void send_request(struct exchange *ex)
     bool last;
     forward_request(ex, &out, &notes);
     ex->times.connected = worker_now(ex->worker);
-    if (ex->worker->log && ex->endpoint)
-        upstream_describe(ex->upstream, ex->upstream_address, sizeof ex->upstream_address, &ex->upstream_reused);
+    if (ex->worker->log && ex->upstream_ops->describe)
+        ex->upstream_ops->describe(ex->upstream, ex->upstream_address, sizeof ex->upstream_address, &ex->upstream_reused);
     set_state(ex, EXCHANGE_SENT);
     struct slice piece = next_piece(ex, &last);
     ex->body_blocked = !ex->body_ended; /* once there is room the client is asked on: an Expect is answered, a pause ends */
     ssize_t taken = ex->upstream_ops->send_head(ex->upstream, &out, piece, last);
     ex->times.sent = worker_now(ex->worker);
+    await_upstream(ex, ex->timeouts->response_header);
     if (taken < 0)
         return;
     mark_sent(ex, (size_t)taken);
@@ -501,12 +536,79 @@ static enum upstream_want wanted_connection(const struct exchange *ex, enum upst
     return kept && http_method_is_idempotent((enum http_method)ex->head->method) ? want : UPSTREAM_ALIVE;
 }
 
+static struct tunnel_opened open_tunnel(struct exchange *ex)
+{
+    const struct tunnel_gate *gate = ex->worker->options.gate;
+    struct tunnel_wish wish = {
+        .line = ex->only_line,
+        .tried = ex->lines_tried,
+        .n_tried = ex->n_lines_tried,
+        .has_body = ex->message.body != BODY_NONE,
+        .host = ex->message.host_port,
+        .random = random_u64(&ex->worker->random),
+        .key = 0,
+        .latitude = __builtin_nanf(""),
+        .longitude = __builtin_nanf(""),
+    };
+    if (!gate || !ex->endpoint->edge_tunnel)
+        return (struct tunnel_opened){ .reason = REASON_TUNNEL_INACTIVE };
+    return gate->open(gate->worker, ex->endpoint->edge_tunnel, ex, &wish);
+}
+
+static void take_tunnel(struct exchange *ex, const struct tunnel_opened *opened)
+{
+    ex->upstream_ops = opened->ops;
+    ex->upstream = opened->upstream;
+    ex->line = opened->line;
+    send_request(ex);
+}
+
+static void try_tunnel(struct exchange *ex)
+{
+    ex->n_lines_tried = 0;
+    ex->line = 0;
+    struct tunnel_opened opened = open_tunnel(ex);
+    if (opened.upstream) {
+        take_tunnel(ex, &opened);
+    } else if (opened.reason == REASON_NO_LOAD_BALANCER) {
+        answer(ex, 404, opened.reason, reason_sentence(opened.reason), 0);
+    } else {
+        ex->line = UINT64_MAX; /* none of them */
+        end_try(ex, opened.reason, NULL);
+        after_failure(ex, STAGE_NOT_CONNECTED, opened.reason);
+    }
+}
+
+/* Where the request may be sent again it goes at once; the connection that is silent may live, and then nobody is harmed. */
+enum exchange_hold exchange_upstream_suspect(struct exchange *ex)
+{
+    if (ex->state != EXCHANGE_SENT || ex->only || decide_retry(ex, STAGE_SENT, REASON_CONNECTION_LOST, 0).retry != RETRY_OTHER)
+        return EXCHANGE_HOLDS;
+    const struct endpoint *from = ex->endpoint;
+    if (try_other_line(ex)) {
+        add_in_flight(ex->worker, from->live, -1); /* counted twice for a moment */
+        return EXCHANGE_LET_GO;
+    }
+    if (!choose_another(ex))
+        return EXCHANGE_HOLDS;
+    ex->upstream_until = 0;
+    release(ex, from->live);
+    count_retry(ex, from);
+    try_endpoint(ex, UPSTREAM_ANY);
+    return EXCHANGE_LET_GO;
+}
+
 static void try_endpoint(struct exchange *ex, enum upstream_want want)
 {
     struct upstream_pool *pool = ex->only ? ex->only_pool : ex->snapshot->upstreams[ex->endpoint->index];
     rewind_body(ex);
     hold_endpoint(ex);
     ex->times.chosen = worker_now(ex->worker);
+    if (ex->endpoint->kind == ENDPOINT_EDGE) {
+        try_tunnel(ex);
+        return;
+    }
+    ex->line = 0;
     struct upstream_start start = upstream_acquire(pool, ex, wanted_connection(ex, want));
     ex->upstream_ops = &h1_upstream_ops;
     ex->upstream = start.upstream;
@@ -792,6 +894,8 @@ static enum exchange_hold after_giving(struct exchange *ex, ssize_t taken, size_
         return EXCHANGE_LET_GO;
     }
     ex->blocked_by_client = (size_t)taken < given;
+    if (ex->upstream_until)
+        await_upstream(ex, ex->timeouts->response_idle);
     return EXCHANGE_HOLDS;
 }
 
@@ -812,6 +916,7 @@ enum exchange_hold exchange_response(struct exchange *ex, struct http_head *head
     if (!ex->only)
         reply_count_status(ex->worker, status);
     set_state(ex, EXCHANGE_RESPONDING);
+    await_upstream(ex, ex->timeouts->response_idle);
     ssize_t n = ex->client_ops->send_head(ex->client, &out, body, last);
     if (status != 101 || n == SEND_FAILED)
         return after_giving(ex, n, body.n, last, taken);
@@ -834,6 +939,20 @@ enum exchange_hold exchange_response_body(struct exchange *ex, struct slice body
 
 /* --- time --- */
 
+static void upstream_is_late(struct exchange *ex)
+{
+    ex->upstream_until = 0;
+    if (ex->state >= EXCHANGE_RESPONDING) {
+        if (ex->blocked_by_client) /* then it is the client who is late, and watched over by its own side */
+            return;
+        exchange_cut(ex, REASON_RESPONSE_IDLE);
+        return;
+    }
+    abort_upstream(ex);
+    end_try(ex, REASON_RESPONSE_TIMEOUT, "no response in time");
+    after_failure(ex, STAGE_RESPONSE_TIMEOUT, REASON_RESPONSE_TIMEOUT);
+}
+
 static void on_timer(struct timer *timer)
 {
     struct exchange *ex = CONTAINER_OF(timer, struct exchange, timer);
@@ -845,6 +964,8 @@ static void on_timer(struct timer *timer)
             exchange_cut(ex, REASON_TOTAL_TIMEOUT);
         else
             give_up(ex, REASON_TOTAL_TIMEOUT);
+    } else if (ex->upstream_until && ex->upstream_until <= now) {
+        upstream_is_late(ex);
     } else if (ex->queue_until && ex->queue_until <= now) {
         ex->queue_until = 0;
         give_up(ex, REASON_QUEUE_TIMEOUT);

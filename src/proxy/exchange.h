@@ -36,7 +36,8 @@ struct exchange {
     struct snapshot *snapshot;      /* held until the end, or a 101 */
     struct list link;               /* on the worker's list of exchanges */
     struct list queue;              /* on its queue, or alone */
-    struct timer timer;             /* the next of the three below */
+    struct timer timer;             /* the next of the four below */
+    nsec_t upstream_until;          /* the answer, or more of it, is awaited; only where the upstream doesn't keep time itself */
     nsec_t queue_until, total_until, abort_at; /* 0: not running. RAW: abort_at is when it has been idle for too long */
 
     /* the client's side; the creator fills in everything up to prefix_is_all */
@@ -69,6 +70,7 @@ struct exchange {
     const struct endpoint *endpoint; /* of the current try */
     const struct endpoint *only;    /* a probe: this one and no other, by connections of its own */
     struct upstream_pool *only_pool;
+    uint64_t only_line;             /* and over this connection of its tunnel; 0: any */
     bool connect_only;              /* a probe that asks for nothing */
     const struct upstream_ops *upstream_ops;
     void *upstream;                 /* NULL: none */
@@ -79,6 +81,9 @@ struct exchange {
     uint8_t same_tried;
     uint8_t retries;                /* to other endpoints */
     const struct endpoint *tried[EXCHANGE_TRIED_MAX];
+    uint64_t line;                  /* of the endpoint's tunnel, that the current try goes over; 0: no tunnel of our edge */
+    uint8_t n_lines_tried;
+    uint64_t lines_tried[TUNNEL_TRIES_MAX];
 
     /* the response */
     uint8_t state;

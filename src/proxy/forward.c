@@ -46,7 +46,7 @@ static bool is_replaced(const struct http_field *f, bool trusted, const struct e
     case FIELD_X_REAL_IP:
     case FIELD_FORWARDED: return true;
     /* A stranger's word for who he is; and Cloudflare answers its own header with error 1000. */
-    case FIELD_CF_CONNECTING_IP:
+    case FIELD_CF_CONNECTING_IP: return !trusted || e->behind_cloudflare || e->kind == ENDPOINT_EDGE;
     case FIELD_TRUE_CLIENT_IP: return !trusted || e->behind_cloudflare;
     /* But not CDN-Loop: it has to grow on the way, or a loop would never show (RFC 8586 section 2). */
     case FIELD_CF_OTHER:
@@ -90,6 +90,8 @@ static void add_forwarded(struct exchange *ex, struct forward_notes *notes, bool
         out = room_for_text(notes, &room);
         if (room >= ADDRESS_TEXT_SIZE)
             add_written(notes, SLICE("X-Real-IP"), address_format_host(client, out));
+        if (ex->endpoint->kind == ENDPOINT_EDGE && notes->n) /* what an application behind a tunnel looks for */
+            add(notes, SLICE("CF-Connecting-IP"), notes->fields[notes->n - 1].value);
     }
 }
 

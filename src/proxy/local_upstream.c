@@ -229,6 +229,7 @@ const struct upstream_ops local_upstream_ops = {
     .send_body = op_send_body,
     .want_body = op_want_body,
     .abort = op_abort,
+    .keeps_time = true, /* an event stream may be silent for as long as it likes */
 };
 
 static struct slice field(const struct exchange *ex, const char *name)

@@ -79,8 +79,10 @@ static void note_connection(struct probe_client *pc)
     bool reused;
     if (!ex->upstream)
         return;
-    upstream_times(ex->upstream, &connected, &secured);
-    upstream_describe(ex->upstream, r->address, sizeof r->address, &reused);
+    if (pc->probe->endpoint->kind != ENDPOINT_EDGE)
+        upstream_times(ex->upstream, &connected, &secured);
+    if (ex->upstream_ops->describe)
+        ex->upstream_ops->describe(ex->upstream, r->address, sizeof r->address, &reused);
     r->connect = connected ? connected - pc->started : 0;
     r->tls = pc->probe->endpoint->tls && secured ? secured - pc->started : 0;
 }
@@ -226,6 +228,7 @@ void probe_client_start(struct worker *w, struct probe *probe)
     pc->exchange = ex;
     ex->only = probe->endpoint;
     ex->only_pool = pc->pool;
+    ex->only_line = probe->line;
     ex->connect_only = probe->kind == PROBE_CONNECT;
     ex->prefix_is_all = true;
     timer_arm(&w->timers, &pc->timer, probe->timeout);

@@ -886,11 +886,18 @@ static void op_abort(void *upstream)
     upstream_close(u);
 }
 
+static void op_describe(const void *upstream, char *address, size_t size, bool *reused)
+{
+    upstream_describe(upstream, address, size, reused);
+}
+
 const struct upstream_ops h1_upstream_ops = {
     .send_head = op_send_head,
     .send_body = op_send_body,
     .want_body = op_want_body,
     .abort = op_abort,
+    .describe = op_describe,
+    .keeps_time = true,
 };
 
 /* --- events --- */

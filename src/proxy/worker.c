@@ -373,8 +373,6 @@ static void do_what_is_due(struct worker *w)
     }
     if (list_empty(&w->soon))
         ev_idle_stop(w->loop, &w->not_yet);
-    else
-        ev_idle_start(w->loop, &w->not_yet);
 }
 
 static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)

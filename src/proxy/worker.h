@@ -6,6 +6,7 @@
 #include "balance/config.h"
 #include "balance/live.h"
 #include "balance/probe.h"
+#include "balance/tunnel.h"
 #include "proxy/counters.h"
 #include "proxy/local.h"
 
@@ -20,6 +21,7 @@ struct worker_options {
     struct balance_epoch *epoch;
     struct log_sink *access_log; /* NULL: none */
     struct client_counts *client_counts; /* shared by all workers; NULL: connections are not limited */
+    const struct tunnel_gate *gate; /* to the tunnels of our own edge; NULL: there are none */
     struct mailbox *control;    /* where probes go back to and notices are posted */
     /* Both run on the control thread, brought there by its mailbox. An endpoint failed (`ejected`: and this failure ejected it). */
     void (*notice)(void *arg, const struct endpoint_live *, enum reason, bool ejected);

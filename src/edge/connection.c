@@ -1,0 +1,1010 @@
+#include "edge/connection.h"
+
+#include "base/log.h"
+#include "edge/head_filter.h"
+#include "edge/stream.h"
+#include "net/tls.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    /* What a connector may send before we have passed it on: per stream a slow client's worth, per connection several of those. */
+    STREAM_WINDOW = 1024 * 1024,
+    CONNECTION_WINDOW = 8 * 1024 * 1024,
+    STREAMS_MAX = 1000,
+    READS_PER_EVENT = 8,
+};
+
+static const char UPGRADE_FIELD[] = "cf-cloudflared-proxy-connection-upgrade";
+
+static void connection_on_io(struct ev_loop *loop, ev_io *io, int events);
+static void connection_on_timer(struct timer *timer);
+static nghttp2_session_callbacks *make_callbacks(void);
+
+/* The only place that changes the phase. */
+static void set_phase(struct edge_connection *c, enum connection_phase phase)
+{
+    static const char *const names[] = { "handshake", "stranger", "asked", "moving", "serving", "draining", "closed" };
+    trace(TRACE_EDGE, "connection %p: %s -> %s", (void *)c, names[c->phase], names[phase]);
+    if (c->phase < CONNECTION_SERVING && phase >= CONNECTION_SERVING)
+        c->worker->strangers--;
+    c->phase = phase;
+}
+
+void edge_connection_wants_flush(struct edge_connection *c)
+{
+    c->want_flush = true;
+    edge_worker_mark(c->worker, c);
+}
+
+/* --- the end --- */
+
+static void tell_control(struct edge_connection *c, enum line_state, enum reason, const char *detail);
+
+static void turn_line(struct edge_connection *c, enum line_state state)
+{
+    if (c->line && atomic_load_explicit(&c->line->state, memory_order_relaxed) != state && tunnel_set_line_state(c->tunnel, c->line, state))
+        edge_worker_epoch_moved(c->worker);
+}
+
+static void end_streams(struct edge_connection *c)
+{
+    LIST_FOR_EACH(node, &c->streams)
+        edge_stream_on_close(edge_stream_of_link(node), NGHTTP2_INTERNAL_ERROR, REASON_CONNECTION_LOST);
+    /* Each tells its user, who may begin anew elsewhere, but not here: the line is closed. */
+    struct list *node;
+    while ((node = list_pop_front(&c->news)))
+        edge_stream_deliver(edge_stream_of_news(node));
+}
+
+void edge_connection_close(struct edge_connection *c, enum reason reason, const char *detail)
+{
+    struct edge_worker *w = c->worker;
+    if (c->phase == CONNECTION_CLOSED)
+        return;
+    bool registered = c->phase >= CONNECTION_SERVING;
+    trace(TRACE_EDGE, "connection %p: closed: %s", (void *)c, detail);
+    set_phase(c, CONNECTION_CLOSED);
+    timer_disarm(&w->timers, &c->timer);
+    if (c->ticket) {
+        HASH_DELETE(by_ticket, w->by_ticket, c);
+        c->ticket = 0;
+    }
+    if (c->line_id)
+        HASH_DELETE(by_line, w->by_line, c);
+    turn_line(c, LINE_CLOSED);
+    stream_close(&c->stream, w->loop);
+    end_streams(c);
+    if (registered)
+        tell_control(c, LINE_CLOSED, reason, detail);
+    list_remove(&c->link);
+    list_push_back(&w->dead, &c->link);
+    edge_worker_mark(w, c);
+    edge_worker_check_stopped(w);
+}
+
+void edge_connection_free(struct edge_connection *c)
+{
+    list_remove(&c->link);
+    list_remove(&c->dirty);
+    nghttp2_session_del(c->session);
+    rpc_clear(&c->rpc);
+    buffer_give(&c->worker->buffers, c->pending);
+    OPENSSL_cleanse(c->rpc_out, sizeof c->rpc_out);
+    free(c->push.json);
+    head_filter_clear(&c->filter);
+    tunnel_unref(c->tunnel);
+    tunnel_connector_unref(c->connector);
+    tunnel_line_unref(c->line);
+    free(c);
+}
+
+struct line_message {
+    struct message message;
+    const struct edge_worker_options *options;
+    char tunnel[UUID_TEXT_SIZE];
+    uint64_t line;
+    enum line_state state;
+    enum reason reason;
+    char detail[128];
+};
+
+static void handle_line_message(struct message *m, void *owner)
+{
+    (void)owner;
+    struct line_message *l = CONTAINER_OF(m, struct line_message, message);
+    l->options->line_changed(l->options->arg, l->tunnel, l->line, l->state, l->reason, l->detail);
+    free(l);
+}
+
+static void tell_control(struct edge_connection *c, enum line_state state, enum reason reason, const char *detail)
+{
+    struct line_message *l = calloc(1, sizeof *l);
+    if (!l)
+        return;
+    *l = (struct line_message){ .message.handle = handle_line_message, .options = &c->worker->options, .line = c->line_id, .state = state, .reason = reason };
+    list_init(&l->message.link);
+    snprintf(l->tunnel, sizeof l->tunnel, "%s", c->tunnel->id);
+    snprintf(l->detail, sizeof l->detail, "%s", detail ? detail : "");
+    mailbox_post(c->worker->options.control, &l->message);
+}
+
+/* --- sending --- */
+
+/* Everything nghttp2 has to say, gathered into as few writes as there are 128 KiB. False: the connection is gone. */
+static bool flush(struct edge_connection *c)
+{
+    struct edge_worker *w = c->worker;
+    for (;;) {
+        if (c->pending) {
+            ssize_t n = stream_write(&c->stream, &(struct iovec){ c->pending->data + c->pending->start, buffer_length(c->pending) }, 1);
+            if (n == STREAM_AGAIN)
+                break;
+            if (n < 0)
+                return false;
+            c->pending->start += (uint32_t)n;
+            if (buffer_length(c->pending))
+                break;
+            buffer_give(&w->buffers, c->pending);
+            c->pending = NULL;
+        }
+        size_t gathered = 0;
+        while (gathered < EDGE_SCRATCH_SIZE / 2) { /* a frame is at most 16 KiB and its head */
+            const uint8_t *bytes;
+            ssize_t n = nghttp2_session_mem_send(c->session, &bytes);
+            if (n < 0)
+                return false;
+            if (n == 0)
+                break;
+            memcpy(w->wire + gathered, bytes, (size_t)n);
+            gathered += (size_t)n;
+        }
+        if (!gathered) {
+            stream_watch(&c->stream, w->loop, EV_READ);
+            return true;
+        }
+        ssize_t n = stream_write(&c->stream, &(struct iovec){ w->wire, gathered }, 1);
+        if (n < 0 && n != STREAM_AGAIN)
+            return false;
+        size_t taken = n > 0 ? (size_t)n : 0;
+        if (taken < gathered) {
+            if (!(c->pending = buffer_take(&w->buffers, gathered - taken)))
+                return false;
+            memcpy(c->pending->data, w->wire + taken, gathered - taken);
+            c->pending->end = (uint32_t)(gathered - taken);
+        }
+    }
+    stream_watch(&c->stream, w->loop, EV_READ | EV_WRITE);
+    return true;
+}
+
+/* --- the control stream --- */
+
+static ssize_t read_rpc_out(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+    struct edge_connection *c = arg;
+    (void)session;
+    (void)id;
+    (void)flags;
+    (void)source;
+    size_t n = c->rpc_out_n < room ? c->rpc_out_n : room;
+    if (!n)
+        return NGHTTP2_ERR_DEFERRED;
+    memcpy(to, c->rpc_out, n);
+    memmove(c->rpc_out, c->rpc_out + n, c->rpc_out_n - n);
+    c->rpc_out_n -= n;
+    return (ssize_t)n;
+}
+
+static struct bounded rpc_out(struct edge_connection *c)
+{
+    return (struct bounded){ .p = c->rpc_out, .size = sizeof c->rpc_out, .n = c->rpc_out_n };
+}
+
+static void rpc_written(struct edge_connection *c, const struct bounded *out)
+{
+    if (out->n == c->rpc_out_n)
+        return;
+    c->rpc_out_n = out->n;
+    nghttp2_session_resume_data(c->session, c->control_stream);
+    edge_connection_wants_flush(c);
+}
+
+#define NV(name, value) \
+    { (uint8_t *)(uintptr_t)(name), (uint8_t *)(uintptr_t)(value), sizeof(name) - 1, sizeof(value) - 1, NGHTTP2_NV_FLAG_NONE }
+
+static bool open_control_stream(struct edge_connection *c)
+{
+    const nghttp2_nv fields[] = { NV(":method", "GET"), NV(":scheme", "https"), NV(":authority", "penstock"), NV(":path", "/"),
+                                  NV(UPGRADE_FIELD, "control-stream") };
+    const nghttp2_data_provider provider = { .read_callback = read_rpc_out };
+    c->control_stream = nghttp2_submit_request(c->session, NULL, fields, sizeof fields / sizeof *fields, &provider, NULL);
+    return c->control_stream > 0;
+}
+
+static bool start_http2(struct edge_connection *c)
+{
+    const nghttp2_settings_entry settings[] = {
+        { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW },
+        /* No state between header blocks: one that is too large can be left out without losing the connection (edge/head_filter.h). */
+        { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 },
+        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0 }, /* it opens none */
+    };
+    nghttp2_session_callbacks *callbacks = make_callbacks();
+    nghttp2_option *option = NULL;
+    bool made = callbacks && nghttp2_option_new(&option) == 0;
+    if (made) {
+        nghttp2_option_set_no_auto_window_update(option, 1);
+        nghttp2_option_set_peer_max_concurrent_streams(option, STREAMS_MAX);
+        nghttp2_option_set_max_send_header_block_length(option, EDGE_SCRATCH_SIZE);
+        nghttp2_option_set_no_http_messaging(option, 1); /* what comes back is judged by our own rules */
+        made = nghttp2_session_client_new2(&c->session, callbacks, c, option) == 0;
+    }
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    return made && nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0
+        && nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) == 0 && open_control_stream(c);
+}
+
+struct registration_message {
+    struct message message;
+    const struct edge_worker_options *options;
+    struct edge_registration registration;
+};
+
+static void handle_registration(struct message *m, void *owner)
+{
+    (void)owner;
+    struct registration_message *r = CONTAINER_OF(m, struct registration_message, message);
+    r->options->registered(r->options->arg, &r->registration);
+    credentials_clear(&r->registration.credentials);
+    free(r);
+}
+
+static void copy_word(struct slice s, char *out, size_t size)
+{
+    size_t n = s.n < size - 1 ? s.n : size - 1;
+    memcpy(out, s.p, n);
+    out[n] = 0;
+}
+
+static void id_text(const uint8_t id[16], char out[static UUID_TEXT_SIZE])
+{
+    snprintf(out, UUID_TEXT_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1], id[2], id[3], id[4], id[5],
+             id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
+}
+
+static void fill_registration(struct edge_registration *out, const struct rpc_registration *in)
+{
+    copy_word(in->account, out->credentials.account, sizeof out->credentials.account);
+    id_text(in->tunnel, out->credentials.tunnel);
+    out->credentials.secret_size = in->secret.n <= TUNNEL_SECRET_MAX ? in->secret.n : 0; /* none matches an empty one */
+    memcpy(out->credentials.secret, in->secret.p, out->credentials.secret_size);
+    out->index = in->connection;
+    id_text(in->connector, out->connector);
+    copy_word(in->version, out->version, sizeof out->version);
+    copy_word(in->arch, out->arch, sizeof out->arch);
+    out->attempts = in->attempts;
+    for (unsigned i = 0; i < in->n_features && out->n_features < sizeof out->features / sizeof *out->features; i++)
+        copy_word(in->features[i], out->features[out->n_features++], sizeof *out->features);
+}
+
+static void ask_control(struct edge_connection *c, const struct rpc_event *event)
+{
+    struct edge_worker *w = c->worker;
+    struct registration_message *r = calloc(1, sizeof *r);
+    if (!r) {
+        edge_connection_close(c, REASON_INTERNAL, "out of memory");
+        return;
+    }
+    r->message.handle = handle_registration;
+    list_init(&r->message.link);
+    r->options = &w->options;
+    fill_registration(&r->registration, &event->registration);
+    r->registration.worker = w->options.index;
+    r->registration.peer = c->peer;
+    r->registration.ticket = c->ticket = ++w->next_ticket;
+    HASH_ADD(by_ticket, w->by_ticket, ticket, sizeof c->ticket, c);
+    c->register_question = event->question;
+    set_phase(c, CONNECTION_ASKED);
+    mailbox_post(w->options.control, &r->message);
+}
+
+struct local_configuration_message {
+    struct message message;
+    const struct edge_worker_options *options;
+    char tunnel[UUID_TEXT_SIZE], connector[UUID_TEXT_SIZE];
+    size_t n;
+    char json[];
+};
+
+static void handle_local_configuration(struct message *m, void *owner)
+{
+    (void)owner;
+    struct local_configuration_message *l = CONTAINER_OF(m, struct local_configuration_message, message);
+    l->options->local_configuration(l->options->arg, l->tunnel, l->connector, l->json, l->n);
+    free(l);
+}
+
+static void pass_local_configuration(struct edge_connection *c, struct slice json)
+{
+    struct local_configuration_message *l = c->connector ? calloc(1, sizeof *l + json.n + 1) : NULL;
+    if (!l)
+        return;
+    l->message.handle = handle_local_configuration;
+    list_init(&l->message.link);
+    l->options = &c->worker->options;
+    snprintf(l->tunnel, sizeof l->tunnel, "%s", c->tunnel->id);
+    snprintf(l->connector, sizeof l->connector, "%s", c->connector->id);
+    l->n = json.n;
+    memcpy(l->json, json.p, json.n);
+    mailbox_post(c->worker->options.control, &l->message);
+}
+
+/* The session is over: at the end of a drain that is as it should be; else the connection is of no more use to it, but its requests end. */
+static void rpc_over(struct edge_connection *c)
+{
+    if (c->phase < CONNECTION_SERVING) {
+        log_info("edge", "a connector's registration failed: %s", rpc_end_text(c->rpc.end));
+        edge_connection_close(c, REASON_INTERNAL, rpc_end_text(c->rpc.end));
+        return;
+    }
+    if (c->phase == CONNECTION_SERVING)
+        edge_connection_drain(c, 0, REASON_NONE, "the control stream ended");
+}
+
+static void on_control_data(struct edge_connection *c, const uint8_t *bytes, size_t n)
+{
+    struct slice input = { (const char *)bytes, n };
+    struct rpc_event event = { 0 };
+    while (c->phase != CONNECTION_CLOSED) {
+        struct bounded out = rpc_out(c);
+        enum rpc_event_type type = rpc_read(&c->rpc, &input, &out, &event);
+        rpc_written(c, &out);
+        out = rpc_out(c);
+        switch (type) {
+        case RPC_MORE:
+            return;
+        case RPC_REGISTER:
+            ask_control(c, &event);
+            break;
+        case RPC_CONFIGURATION:
+            pass_local_configuration(c, event.configuration);
+            rpc_done(&c->rpc, event.question, &out);
+            break;
+        case RPC_UNREGISTER:
+            edge_connection_drain(c, 0, REASON_NONE, "the connector is leaving");
+            rpc_done(&c->rpc, event.question, &out);
+            break;
+        case RPC_OVER:
+            rpc_over(c);
+            return;
+        }
+        rpc_written(c, &out);
+    }
+}
+
+static void refuse(struct edge_connection *c, const struct edge_answer *a)
+{
+    struct bounded out = rpc_out(c);
+    rpc_refuse(&c->rpc, c->register_question, &(struct rpc_refusal){ .cause = slice_of(a->cause) }, &out);
+    rpc_written(c, &out);
+    c->close_after = true; /* the connector itself would stay (edge-protocol: after an error it waits) */
+    timer_disarm(&c->worker->timers, &c->timer);
+    timer_arm(&c->worker->timers, &c->timer, 2 * NSEC_PER_SEC);
+}
+
+static void serve_from_now_on(struct edge_connection *c)
+{
+    struct edge_worker *w = c->worker;
+    set_phase(c, CONNECTION_SERVING);
+    HASH_ADD(by_line, w->by_line, line_id, sizeof c->line_id, c);
+    c->line->owner = c;
+    c->received_at = edge_now(w);
+    c->ping_distance = EDGE_QUIET_MIN;
+    timer_disarm(&w->timers, &c->timer);
+    timer_arm(&w->timers, &c->timer, EDGE_PING_IDLE);
+    stream_watch(&c->stream, w->loop, EV_READ);
+    turn_line(c, LINE_USABLE);
+    edge_connection_wants_flush(c);
+}
+
+struct move_message {
+    struct message message;
+    struct edge_connection *connection;
+};
+
+static void handle_move(struct message *m, void *owner)
+{
+    struct move_message *move = CONTAINER_OF(m, struct move_message, message);
+    edge_connection_adopt(owner, move->connection);
+    free(move);
+}
+
+/* To the worker that has the fewest of that tunnel, before the first request: nothing here refers to this worker any more. */
+static void move_away(struct edge_connection *c, unsigned to)
+{
+    struct edge_worker *w = c->worker;
+    struct move_message *m = calloc(1, sizeof *m);
+    if (!m || !flush(c)) {
+        free(m);
+        serve_from_now_on(c);
+        return;
+    }
+    if (c->pending) { /* from one allocator to the other */
+        struct buffer *own = malloc(sizeof *own + c->pending->size);
+        if (own) {
+            memcpy(own, c->pending, sizeof *own + c->pending->size);
+            buffer_give(&w->buffers, c->pending);
+            c->pending = own;
+        }
+    }
+    set_phase(c, CONNECTION_MOVING);
+    w->strangers--;
+    stream_watch(&c->stream, w->loop, 0);
+    timer_disarm(&w->timers, &c->timer);
+    list_remove(&c->link);
+    list_remove(&c->dirty);
+    *m = (struct move_message){ .message.handle = handle_move, .connection = c };
+    list_init(&m->message.link);
+    mailbox_post(&w->options.workers[to]->mailbox, &m->message);
+}
+
+void edge_connection_adopt(struct edge_worker *w, struct edge_connection *c)
+{
+    c->worker = w;
+    c->stream.loop = NULL;
+    w->strangers++;
+    list_push_back(&w->connections, &c->link);
+    serve_from_now_on(c);
+    if (stream_has_pending(&c->stream)) /* bytes OpenSSL had taken off the socket before */
+        ev_feed_event(w->loop, &c->stream.io, EV_READ);
+}
+
+void edge_connection_answer(struct edge_connection *c, const struct edge_answer *a)
+{
+    struct edge_worker *w = c->worker;
+    HASH_DELETE(by_ticket, w->by_ticket, c);
+    c->ticket = 0;
+    if (!a->accepted) {
+        refuse(c, a);
+        return;
+    }
+    c->tunnel = a->tunnel;
+    c->connector = a->connector;
+    c->line = a->line;
+    c->line_id = a->line->id;
+    struct rpc_connection details = { .location = slice_of(a->location), .remotely_managed = a->remotely_managed };
+    memcpy(details.id, a->line->uuid, sizeof details.id);
+    struct bounded out = rpc_out(c);
+    if (!rpc_accept(&c->rpc, c->register_question, &details, &out)) {
+        edge_connection_close(c, REASON_INTERNAL, "the connector left while it registered");
+        return;
+    }
+    rpc_written(c, &out);
+    unsigned to = atomic_load_explicit(&a->line->worker, memory_order_relaxed);
+    if (to == w->options.index)
+        serve_from_now_on(c);
+    else
+        move_away(c, to);
+}
+
+/* --- draining --- */
+
+static void say_goodbye(struct edge_connection *c)
+{
+    if (c->close_after)
+        return;
+    c->close_after = true;
+    nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+    edge_connection_wants_flush(c);
+}
+
+void edge_connection_drain(struct edge_connection *c, nsec_t grace, enum reason reason, const char *detail)
+{
+    struct edge_worker *w = c->worker;
+    if (c->phase != CONNECTION_SERVING && c->phase != CONNECTION_DRAINING)
+        return;
+    if (grace) {
+        c->grace_until = edge_now(w) + grace;
+        timer_disarm(&w->timers, &c->timer);
+        timer_arm(&w->timers, &c->timer, grace < EDGE_QUIET_MIN ? grace : EDGE_QUIET_MIN);
+    }
+    if (c->phase == CONNECTION_DRAINING)
+        return;
+    set_phase(c, CONNECTION_DRAINING);
+    turn_line(c, LINE_DRAINING);
+    tell_control(c, LINE_DRAINING, reason, detail);
+    edge_worker_mark(w, c);
+}
+
+/* --- configuration --- */
+
+static ssize_t read_push(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+    struct edge_push *p = &((struct edge_connection *)arg)->push;
+    (void)session;
+    (void)id;
+    (void)source;
+    size_t n = p->n - p->sent < room ? p->n - p->sent : room;
+    memcpy(to, p->json + p->sent, n);
+    p->sent += n;
+    if (p->sent == p->n)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)n;
+}
+
+struct pushed_message {
+    struct message message;
+    const struct edge_worker_options *options;
+    char tunnel[UUID_TEXT_SIZE], connector[UUID_TEXT_SIZE];
+    int version;
+    bool applied;
+    char answer[512];
+};
+
+static void handle_pushed(struct message *m, void *owner)
+{
+    (void)owner;
+    struct pushed_message *p = CONTAINER_OF(m, struct pushed_message, message);
+    p->options->pushed(p->options->arg, p->tunnel, p->connector, p->version, p->applied, p->answer);
+    free(p);
+}
+
+/* {"lastAppliedVersion":N,"err":null}: applied if it is the version that was sent. */
+static bool push_was_applied(const struct edge_push *p)
+{
+    const char *at = strstr(p->answer, "\"lastAppliedVersion\":");
+    return at && atoi(at + strlen("\"lastAppliedVersion\":")) == p->version;
+}
+
+static void push_ended(struct edge_connection *c)
+{
+    struct edge_push *p = &c->push;
+    struct pushed_message *m = calloc(1, sizeof *m);
+    p->stream = 0;
+    free(p->json);
+    p->json = NULL;
+    if (!m)
+        return;
+    m->message.handle = handle_pushed;
+    list_init(&m->message.link);
+    m->options = &c->worker->options;
+    snprintf(m->tunnel, sizeof m->tunnel, "%s", c->tunnel->id);
+    snprintf(m->connector, sizeof m->connector, "%s", c->connector->id);
+    m->version = p->version;
+    m->applied = push_was_applied(p);
+    snprintf(m->answer, sizeof m->answer, "%s", p->answer);
+    mailbox_post(c->worker->options.control, &m->message);
+}
+
+void edge_connection_push(struct edge_connection *c, int version, const char *json, size_t n)
+{
+    const nghttp2_nv fields[] = { NV(":method", "POST"), NV(":scheme", "https"), NV(":authority", "penstock"), NV(":path", "/"),
+                                  NV(UPGRADE_FIELD, "update-configuration"), NV("content-type", "application/json") };
+    const nghttp2_data_provider provider = { .read_callback = read_push };
+    struct edge_push *p = &c->push;
+    if (c->phase != CONNECTION_SERVING || p->stream)
+        return;
+    *p = (struct edge_push){ .version = version, .n = n, .json = malloc(n + 1) };
+    if (!p->json)
+        return;
+    memcpy(p->json, json, n);
+    p->stream = nghttp2_submit_request(c->session, NULL, fields, sizeof fields / sizeof *fields, &provider, NULL);
+    if (p->stream < 0) {
+        p->stream = 0;
+        free(p->json);
+        p->json = NULL;
+    }
+    edge_connection_wants_flush(c);
+}
+
+static void on_push_data(struct edge_connection *c, const uint8_t *bytes, size_t n)
+{
+    struct edge_push *p = &c->push;
+    size_t room = sizeof p->answer - 1 - p->answer_n;
+    if (n > room)
+        n = room;
+    memcpy(p->answer + p->answer_n, bytes, n);
+    p->answer_n += n;
+    p->answer[p->answer_n] = 0;
+}
+
+/* --- nghttp2's callbacks: each only passes on to the stream that is meant --- */
+
+static struct edge_stream *stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_n, const uint8_t *value, size_t value_n,
+                     uint8_t flags, void *arg)
+{
+    (void)flags;
+    (void)arg;
+    struct edge_stream *s = stream_of(session, frame->hd.stream_id);
+    if (s)
+        edge_stream_on_header(s, (struct slice){ (const char *)name, name_n }, (struct slice){ (const char *)value, value_n });
+    return 0;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t n, void *arg)
+{
+    struct edge_connection *c = arg;
+    (void)flags;
+    struct edge_stream *s = stream_of(session, id);
+    if (s) {
+        edge_stream_on_data(s, bytes, n);
+        return 0;
+    }
+    if (id == c->control_stream)
+        on_control_data(c, bytes, n);
+    else if (id == c->push.stream)
+        on_push_data(c, bytes, n);
+    nghttp2_session_consume(session, id, n); /* at once: nobody holds it */
+    return 0;
+}
+
+static void on_ping_answer(struct edge_connection *c)
+{
+    nsec_t rtt = edge_now(c->worker) - c->ping_sent_at;
+    if (!c->ping_sent_at)
+        return;
+    c->ping_sent_at = 0;
+    if (c->line)
+        atomic_store_explicit(&c->line->rtt, rtt > 0 ? rtt : 1, memory_order_relaxed);
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+    struct edge_connection *c = arg;
+    struct edge_stream *s = frame->hd.stream_id ? stream_of(session, frame->hd.stream_id) : NULL;
+    bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        if (s)
+            edge_stream_on_head(s, end);
+        break;
+    case NGHTTP2_DATA:
+        if (s && end)
+            edge_stream_on_end(s);
+        else if (end && frame->hd.stream_id == c->control_stream)
+            rpc_read_end(&c->rpc);
+        break;
+    case NGHTTP2_WINDOW_UPDATE:
+        if (s)
+            edge_stream_on_window(s);
+        break;
+    case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+            on_ping_answer(c);
+        break;
+    case NGHTTP2_GOAWAY:
+        edge_connection_drain(c, 0, REASON_NONE, "the connector said that it goes (GOAWAY)");
+        break;
+    default: break;
+    }
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *arg)
+{
+    struct edge_connection *c = arg;
+    struct edge_stream *s = stream_of(session, id);
+    if (s && error == NGHTTP2_REFUSED_STREAM)
+        edge_stream_on_refused(s);
+    else if (s)
+        edge_stream_on_close(s, error, REASON_RESET);
+    else if (id == c->push.stream)
+        push_ended(c);
+    else if (id == c->control_stream && c->phase == CONNECTION_SERVING)
+        edge_connection_drain(c, 0, REASON_NONE, "the control stream was reset");
+    return 0;
+}
+
+/* nghttp2 gives up a frame that it can't send, a request's head too. */
+static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int why, void *arg)
+{
+    (void)why;
+    (void)arg;
+    struct edge_stream *s = frame->hd.type == NGHTTP2_HEADERS ? stream_of(session, frame->hd.stream_id) : NULL;
+    if (s)
+        edge_stream_on_refused(s);
+    return 0;
+}
+
+static nghttp2_session_callbacks *make_callbacks(void)
+{
+    nghttp2_session_callbacks *callbacks;
+    if (nghttp2_session_callbacks_new(&callbacks))
+        return NULL;
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
+    return callbacks;
+}
+
+/* --- receiving --- */
+
+static void hear_of_it(struct edge_connection *c)
+{
+    c->received_at = edge_now(c->worker);
+    if (c->line && atomic_load_explicit(&c->line->state, memory_order_relaxed) == LINE_SUSPECT) {
+        log_info("edge", "tunnel %s: connection %u of connector %s answers again", c->tunnel->name, c->line->index, c->connector->id);
+        turn_line(c, c->phase == CONNECTION_SERVING ? LINE_USABLE : LINE_DRAINING);
+    }
+}
+
+static bool feed(struct edge_connection *c, const uint8_t *bytes, size_t n)
+{
+    c->in_callbacks = true;
+    ssize_t used = nghttp2_session_mem_recv(c->session, bytes, n);
+    c->in_callbacks = false;
+    return used == (ssize_t)n;
+}
+
+static void oversize_head(void *arg, int32_t id)
+{
+    struct edge_connection *c = arg;
+    struct edge_stream *s = stream_of(c->session, id);
+    nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    if (s)
+        edge_stream_on_oversize(s);
+    edge_connection_wants_flush(c);
+}
+
+static bool feed_pieces(void *arg, const uint8_t *bytes, size_t n)
+{
+    return feed(arg, bytes, n);
+}
+
+/* One read; true when another is worth trying. */
+static bool read_once(struct edge_connection *c)
+{
+    struct edge_worker *w = c->worker;
+    ssize_t n = stream_read(&c->stream, w->wire, EDGE_SCRATCH_SIZE / 2);
+    if (n == STREAM_AGAIN)
+        return false;
+    if (n == STREAM_EOF || n < 0) {
+        edge_connection_close(c, REASON_RESET, n == STREAM_EOF ? "closed by the connector" : stream_failure());
+        return false;
+    }
+    hear_of_it(c);
+    if (!head_filter_run(&c->filter, (const uint8_t *)w->wire, (size_t)n, feed_pieces, oversize_head, c)) {
+        edge_connection_close(c, REASON_MALFORMED, "broke the rules of HTTP/2");
+        return false;
+    }
+    edge_connection_wants_flush(c);
+    return c->phase != CONNECTION_CLOSED && (n == EDGE_SCRATCH_SIZE / 2 || stream_has_pending(&c->stream));
+}
+
+static void shake_hands(struct edge_connection *c)
+{
+    switch (stream_handshake(&c->stream)) {
+    case HANDSHAKE_AGAIN: return;
+    case HANDSHAKE_FAILED: /* pre-checks look and leave: that is no event */
+        edge_connection_close(c, REASON_TLS_FAILED, stream_failure());
+        return;
+    case HANDSHAKE_DONE:
+        if (!start_http2(c)) {
+            edge_connection_close(c, REASON_INTERNAL, "out of memory");
+            return;
+        }
+        set_phase(c, CONNECTION_STRANGER);
+        edge_connection_wants_flush(c);
+        return;
+    }
+}
+
+static void connection_on_io(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    struct edge_connection *c = CONTAINER_OF(io, struct edge_connection, stream.io);
+    if (c->phase == CONNECTION_HANDSHAKE)
+        shake_hands(c);
+    if (c->phase == CONNECTION_HANDSHAKE || c->phase == CONNECTION_CLOSED)
+        return;
+    if (events & EV_WRITE)
+        edge_connection_wants_flush(c);
+    if (events & EV_READ)
+        for (int i = 0; i < READS_PER_EVENT && read_once(c); i++)
+            ;
+    if (c->phase != CONNECTION_CLOSED && stream_has_pending(&c->stream))
+        ev_feed_event(loop, io, EV_READ);
+}
+
+/* --- before the loop waits --- */
+
+static void tell_news(struct edge_connection *c)
+{
+    struct list *node;
+    while ((node = list_pop_front(&c->news)))
+        edge_stream_deliver(edge_stream_of_news(node));
+}
+
+static void finish_if_done(struct edge_connection *c)
+{
+    if (c->phase == CONNECTION_DRAINING && !c->n_streams && !c->push.stream)
+        say_goodbye(c);
+    if (c->close_after && !c->pending && !nghttp2_session_want_write(c->session))
+        edge_connection_close(c, REASON_NONE, c->phase == CONNECTION_DRAINING ? "drained" : "refused");
+}
+
+void edge_connection_serve(struct edge_connection *c)
+{
+    tell_news(c);
+    if (c->phase == CONNECTION_CLOSED || c->phase == CONNECTION_HANDSHAKE || !c->session)
+        return;
+    if (c->want_flush) {
+        c->want_flush = false;
+        if (!flush(c)) {
+            edge_connection_close(c, REASON_RESET, stream_failure());
+            return;
+        }
+    }
+    finish_if_done(c);
+    if (c->phase != CONNECTION_CLOSED && c->close_after && nghttp2_session_want_write(c->session) && !c->pending)
+        edge_connection_wants_flush(c);
+}
+
+/* --- silence --- */
+
+static nsec_t quiet_time(const struct edge_connection *c)
+{
+    nsec_t rtt = 4 * atomic_load_explicit(&c->line->rtt, memory_order_relaxed);
+    nsec_t least = rtt > EDGE_QUIET_MIN ? rtt : EDGE_QUIET_MIN;
+    return c->ping_distance > least ? c->ping_distance : least;
+}
+
+static void send_ping(struct edge_connection *c)
+{
+    if (c->ping_sent_at)
+        return;
+    c->ping_sent_at = edge_now(c->worker);
+    nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
+    edge_connection_wants_flush(c);
+}
+
+/* Since when somebody waits for an answer here; 0: nobody. */
+static nsec_t waiting_since(const struct edge_connection *c)
+{
+    nsec_t oldest = 0;
+    LIST_FOR_EACH(node, &c->streams)
+    {
+        nsec_t since = edge_stream_waits_since(edge_stream_of_link(node));
+        if (since && (!oldest || since < oldest))
+            oldest = since;
+    }
+    return oldest;
+}
+
+/* No new streams; what was not answered and may be sent again moves at once, the rest waits. */
+static void become_suspect(struct edge_connection *c)
+{
+    if (atomic_load_explicit(&c->line->state, memory_order_relaxed) != LINE_USABLE && c->phase == CONNECTION_SERVING)
+        return;
+    if (c->phase == CONNECTION_SERVING) {
+        log_notice("edge", "tunnel %s: connection %u of connector %s does not answer", c->tunnel->name, c->line->index, c->connector->id);
+        turn_line(c, LINE_SUSPECT);
+    }
+    LIST_FOR_EACH(node, &c->streams)
+        edge_stream_on_suspect(edge_stream_of_link(node));
+}
+
+static void look_at_silence(struct edge_connection *c)
+{
+    struct edge_worker *w = c->worker;
+    nsec_t now = edge_now(w), next = EDGE_PING_IDLE;
+    nsec_t waits = waiting_since(c);
+    if (c->ping_sent_at && c->received_at < c->ping_sent_at) {
+        nsec_t silent = now - c->ping_sent_at;
+        if (silent >= EDGE_DEAD_AFTER) {
+            edge_connection_close(c, REASON_RESET, "no answer to a PING for 5 s");
+            return;
+        }
+        if (silent >= EDGE_SUSPECT_AFTER)
+            become_suspect(c);
+        next = silent >= EDGE_SUSPECT_AFTER ? EDGE_DEAD_AFTER - silent : EDGE_SUSPECT_AFTER - silent;
+    } else if (waits) {
+        nsec_t quiet = quiet_time(c);
+        nsec_t last = c->received_at > waits ? c->received_at : waits;
+        if (now - last >= quiet) {
+            c->ping_distance = quiet * 2 < EDGE_PING_IDLE ? quiet * 2 : EDGE_PING_IDLE;
+            c->ping_sent_at = 0; /* an earlier one was answered by other bytes */
+            send_ping(c);
+            next = EDGE_SUSPECT_AFTER;
+        } else {
+            next = last + quiet - now;
+        }
+    } else if (now - c->received_at >= EDGE_PING_IDLE) {
+        c->ping_sent_at = 0;
+        send_ping(c);
+        next = EDGE_SUSPECT_AFTER;
+    } else {
+        next = c->received_at + EDGE_PING_IDLE - now;
+    }
+    if (c->grace_until && c->grace_until - now < next)
+        next = c->grace_until - now;
+    timer_arm(&w->timers, &c->timer, next > TIMER_TICK ? next : TIMER_TICK);
+}
+
+void edge_connection_watch_closely(struct edge_connection *c)
+{
+    c->ping_distance = EDGE_QUIET_MIN;
+    nsec_t due = edge_now(c->worker) + quiet_time(c);
+    if (timer_is_armed(&c->timer) && c->timer.deadline <= due)
+        return;
+    timer_disarm(&c->worker->timers, &c->timer);
+    timer_arm_at(&c->worker->timers, &c->timer, due);
+}
+
+static void connection_on_timer(struct timer *timer)
+{
+    struct edge_connection *c = CONTAINER_OF(timer, struct edge_connection, timer);
+    switch (c->phase) {
+    case CONNECTION_HANDSHAKE: edge_connection_close(c, REASON_CLIENT_HANDSHAKE, "the TLS handshake took too long"); break;
+    case CONNECTION_STRANGER: edge_connection_close(c, REASON_CLIENT_HEADER_TIMEOUT, "did not register in time"); break;
+    case CONNECTION_ASKED: edge_connection_close(c, REASON_INTERNAL, "no decision on its registration in time"); break;
+    case CONNECTION_SERVING: look_at_silence(c); break;
+    case CONNECTION_DRAINING:
+        if (c->grace_until && edge_now(c->worker) >= c->grace_until)
+            edge_connection_close(c, REASON_SHUTDOWN, "the time to drain is over");
+        else
+            look_at_silence(c);
+        break;
+    case CONNECTION_MOVING:
+    case CONNECTION_CLOSED: break;
+    }
+}
+
+/* --- streams come and go --- */
+
+bool edge_connection_takes_streams(const struct edge_connection *c)
+{
+    return c->phase == CONNECTION_SERVING && !c->close_after && nghttp2_session_check_request_allowed(c->session)
+        && c->n_streams < nghttp2_session_get_remote_settings(c->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+void edge_connection_stream_began(struct edge_connection *c, struct list *link)
+{
+    list_push_back(&c->streams, link);
+    c->n_streams++;
+    atomic_store_explicit(&c->line->in_flight, c->n_streams, memory_order_relaxed);
+}
+
+void edge_connection_stream_ended(struct edge_connection *c, struct list *link)
+{
+    list_remove(link);
+    c->n_streams--;
+    atomic_store_explicit(&c->line->in_flight, c->n_streams, memory_order_relaxed);
+    edge_worker_mark(c->worker, c);
+}
+
+/* --- the beginning --- */
+
+void edge_connection_accept(struct edge_worker *w, int fd, const struct sockaddr_storage *peer)
+{
+    SSL *ssl = w->tls && w->strangers < EDGE_STRANGERS ? tls_server_session(w->tls) : NULL;
+    struct edge_connection *c = ssl ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        SSL_free(ssl);
+        close(fd);
+        return;
+    }
+    c->worker = w;
+    list_init(&c->dirty);
+    list_init(&c->streams);
+    list_init(&c->news);
+    timer_init(&c->timer, connection_on_timer);
+    memcpy(&c->peer, peer, sizeof c->peer);
+    stream_init(&c->stream, fd, ssl, connection_on_io);
+    list_push_back(&w->connections, &c->link);
+    w->strangers++;
+    timer_arm(&w->timers, &c->timer, EDGE_HANDSHAKE_SECONDS * NSEC_PER_SEC);
+    stream_watch(&c->stream, w->loop, EV_READ);
+}

@@ -1,0 +1,231 @@
+#include "edge/gate.h"
+
+#include "edge/connection.h"
+#include "edge/guard.h"
+#include "edge/relay.h"
+#include "edge/stream.h"
+
+#include <math.h>
+
+/* What this worker keeps of one tunnel: who was connected when it last looked, and the policy's tables for them. */
+struct gate_tunnel {
+    struct tunnel *tunnel;     /* one reference; the key */
+    uint64_t version;          /* of the view; 0: none */
+    struct tunnel_view *view;
+    void *state;               /* the policy's */
+    struct steering_candidate candidates[TUNNEL_CONNECTORS_MAX];
+    UT_hash_handle hh;
+};
+
+static void tunnel_clear(struct edge_worker *w, struct gate_tunnel *t)
+{
+    if (t->state)
+        w->policy->worker_free(t->state);
+    tunnel_view_unref(t->view);
+    tunnel_unref(t->tunnel);
+    free(t);
+}
+
+void gate_clear(struct edge_worker *w)
+{
+    struct gate_tunnel *t, *next;
+    HASH_ITER(hh, w->tunnels, t, next)
+    {
+        HASH_DEL(w->tunnels, t);
+        tunnel_clear(w, t);
+    }
+}
+
+void gate_set_policy(struct edge_worker *w, const struct steering_policy *policy, void *config)
+{
+    gate_clear(w);
+    w->policy = policy;
+    w->policy_config = config;
+}
+
+static struct gate_tunnel *find_or_make(struct edge_worker *w, struct tunnel *tunnel)
+{
+    struct gate_tunnel *t;
+    HASH_FIND_PTR(w->tunnels, &tunnel, t);
+    if (t)
+        return t;
+    t = calloc(1, sizeof *t);
+    if (!t || !(t->state = w->policy->worker_new(w->policy_config))) {
+        free(t);
+        return NULL;
+    }
+    t->tunnel = tunnel_ref(tunnel);
+    HASH_ADD_PTR(w->tunnels, tunnel, t);
+    return t;
+}
+
+static void fill(struct gate_tunnel *t)
+{
+    for (size_t i = 0; i < t->view->n_connectors && i < TUNNEL_CONNECTORS_MAX; i++) {
+        const struct tunnel_connector *c = t->view->connectors[i].connector;
+        t->candidates[i] = (struct steering_candidate){
+            .id = c->hash,
+            .weight = atomic_load_explicit(&c->drained, memory_order_relaxed) ? 0 : atomic_load_explicit(&c->weight, memory_order_relaxed),
+            .latitude = c->latitude,
+            .longitude = c->longitude,
+            .order = (unsigned)i,
+        };
+    }
+}
+
+static bool look_again(struct edge_worker *w, struct gate_tunnel *t)
+{
+    uint64_t version = atomic_load_explicit(&t->tunnel->version, memory_order_acquire);
+    if (t->view && t->version == version)
+        return true;
+    struct tunnel_view *old = t->view;
+    t->view = tunnel_get_view(t->tunnel);
+    t->version = version;
+    fill(t);
+    bool updated = w->policy->update(t->state, t->candidates, t->view->n_connectors);
+    tunnel_view_unref(old);
+    return updated;
+}
+
+/* --- a connection of a connector --- */
+
+static bool was_tried(const struct tunnel_wish *wish, const struct tunnel_line *l)
+{
+    for (unsigned i = 0; i < wish->n_tried; i++)
+        if (wish->tried[i] == l->id)
+            return true;
+    return false;
+}
+
+static bool is_local(const struct edge_worker *w, const struct tunnel_line *l)
+{
+    return atomic_load_explicit(&l->worker, memory_order_relaxed) == w->options.index;
+}
+
+/* Handing over costs about as much as a few requests more on the same connection. */
+enum { HAND_OVER_COST = 8 };
+
+static struct tunnel_line *choose_line(const struct edge_worker *w, const struct gate_tunnel *t, size_t connector, const struct tunnel_wish *wish)
+{
+    const struct tunnel_view_connector *vc = &t->view->connectors[connector];
+    struct tunnel_line *best = NULL;
+    uint32_t least = 0;
+    for (size_t i = 0; i < vc->n_lines; i++) {
+        struct tunnel_line *l = t->view->lines[vc->first_line + (i + wish->random) % vc->n_lines];
+        if (!tunnel_line_is_usable(l) || was_tried(wish, l))
+            continue;
+        uint32_t load = atomic_load_explicit(&l->in_flight, memory_order_relaxed) + (is_local(w, l) ? 0 : HAND_OVER_COST);
+        if (!best || load < least) {
+            best = l;
+            least = load;
+        }
+    }
+    return best;
+}
+
+/* --- a connector --- */
+
+struct view {
+    struct steering_view steering;
+    const struct gate_tunnel *tunnel;
+};
+
+static uint32_t connector_in_flight(const struct steering_view *view, size_t i)
+{
+    const struct gate_tunnel *t = ((const struct view *)(const void *)view)->tunnel;
+    const struct tunnel_view_connector *vc = &t->view->connectors[i];
+    uint32_t sum = 0;
+    for (size_t k = 0; k < vc->n_lines; k++)
+        sum += atomic_load_explicit(&t->view->lines[vc->first_line + k]->in_flight, memory_order_relaxed);
+    return sum;
+}
+
+static double connector_latency(const struct steering_view *view, size_t i)
+{
+    const struct gate_tunnel *t = ((const struct view *)(const void *)view)->tunnel;
+    const struct tunnel_view_connector *vc = &t->view->connectors[i];
+    nsec_t best = 0;
+    for (size_t k = 0; k < vc->n_lines; k++) {
+        nsec_t rtt = atomic_load_explicit(&t->view->lines[vc->first_line + k]->rtt, memory_order_relaxed);
+        if (rtt && (!best || rtt < best))
+            best = rtt;
+    }
+    return best ? nsec_to_seconds(best) : (double)NAN;
+}
+
+static struct tunnel_line *choose(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
+{
+    uint64_t struck_out[TUNNEL_CONNECTORS_MAX / 64 + 1] = { 0 };
+    struct view view = { .steering = { connector_in_flight, connector_latency, struck_out }, .tunnel = t };
+    struct steering_request request = { .now = edge_now(w), .random = wish->random, .key = wish->key, .latitude = wish->latitude, .longitude = wish->longitude };
+    size_t i;
+    while ((i = w->policy->choose(t->state, &request, &view.steering, NULL)) != STEERING_NONE) {
+        struct tunnel_line *l = choose_line(w, t, i, wish);
+        if (l) {
+            if (w->policy->commit)
+                w->policy->commit(t->state, i);
+            return l;
+        }
+        struck_out[i / 64] |= UINT64_C(1) << (i % 64);
+    }
+    return NULL;
+}
+
+static struct tunnel_line *find_line(const struct gate_tunnel *t, uint64_t id)
+{
+    for (size_t i = 0; i < t->view->n_lines; i++)
+        if (t->view->lines[i]->id == id && atomic_load_explicit(&t->view->lines[i]->state, memory_order_acquire) == LINE_USABLE)
+            return t->view->lines[i];
+    return NULL;
+}
+
+/* --- the stream --- */
+
+static struct tunnel_opened open_line(struct edge_worker *w, struct tunnel_line *l, struct exchange *ex)
+{
+    struct tunnel_opened opened = { .line = l->id, .reason = REASON_CONNECTION_LOST };
+    if (is_local(w, l)) {
+        struct edge_connection *c = NULL;
+        HASH_FIND(by_line, w->by_line, &l->id, sizeof l->id, c);
+        opened.ops = &edge_stream_ops;
+        opened.upstream = c ? edge_stream_new(c, &exchange_stream_user, ex, &opened.reason) : NULL;
+    } else {
+        opened.ops = &relay_front_ops;
+        opened.upstream = relay_front_new(w, ex, atomic_load_explicit(&l->worker, memory_order_relaxed), l->id);
+        opened.reason = REASON_INTERNAL;
+    }
+    return opened;
+}
+
+struct tunnel_opened gate_open(void *edge_worker, struct tunnel *tunnel, struct exchange *ex, const struct tunnel_wish *given)
+{
+    struct edge_worker *w = edge_worker;
+    struct tunnel_opened none = { .reason = REASON_TUNNEL_INACTIVE };
+    struct tunnel_wish wish = *given;
+    struct gate_tunnel *t = find_or_make(w, tunnel);
+    uint64_t tried[TUNNEL_TRIES_MAX + TUNNEL_CONNECTIONS_MAX];
+    if (guard_refuses_host(wish.host)) {
+        none.reason = REASON_NO_LOAD_BALANCER;
+        return none;
+    }
+    if (!t || !look_again(w, t))
+        return none;
+    if (wish.line) {
+        struct tunnel_line *l = find_line(t, wish.line);
+        return l ? open_line(w, l, ex) : none;
+    }
+    /* A connection may refuse at once, being full or on its way out: then the next. */
+    for (wish.n_tried = 0; wish.n_tried < given->n_tried && wish.n_tried < TUNNEL_TRIES_MAX; wish.n_tried++)
+        tried[wish.n_tried] = given->tried[wish.n_tried];
+    wish.tried = tried;
+    while (wish.n_tried < sizeof tried / sizeof *tried) {
+        struct tunnel_line *l = choose(w, t, &wish);
+        if (!l)
+            break;
+        struct tunnel_opened opened = open_line(w, l, ex);
+        if (opened.upstream)
+            return opened;
+        tried[wish.n_tried++] = l->id;
+    }
+    return none;
+}
