@@ -1,5 +1,8 @@
 """Limits: each has a clear answer and holds for the next request too."""
 
+import resource
+from pathlib import Path
+
 from client import Cut, chunked, request_bytes, wait_until
 from daemon import IN_ORDER
 from origin import Gate, content
@@ -72,6 +75,20 @@ def refused(daemon):
         return daemon.get().status in (429, 503)
     except (Cut, OSError):
         return True
+
+
+def test_out_of_file_descriptors(serve, origin):
+    """It waits until there are some again, and says so."""
+    daemon = serve(origin)
+    assert daemon.get().status == 200
+    used = len(list(Path(f"/proc/{daemon.pid}/fd").iterdir()))
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 10, used + 10))
+    crowd = [daemon.connect() for _ in range(30)]
+    wait_until(lambda: "open files" in daemon.log)
+    for connection in crowd:
+        connection.close()
+    wait_until(lambda: daemon.get().status == 200)
+    assert daemon.admin("GET", "/livez").status == 200
 
 
 def test_per_load_balancer(serve, make_origin):
