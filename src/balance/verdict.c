@@ -141,6 +141,10 @@ static void say_failure(struct judging *v, const struct monitor_evidence *m)
     const char *explanation = rows[m->diagnosis].explanation;
     bool detailed = m->detail[0] != '\0';
 
+    if (m->diagnosis == DIAGNOSIS_OK) { /* down by what was before */
+        say(v, "monitor %s passes again, but not often enough yet", m->name);
+        return;
+    }
     if (!detailed && !explanation)
         say(v, "monitor %s fails", m->name);
     if (detailed) {
