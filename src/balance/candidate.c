@@ -58,9 +58,12 @@ double endpoint_weight(const struct endpoint *e, nsec_t now, bool ramp)
     return ramp ? weight * slow_start_share(e, now) : weight;
 }
 
-static bool is_awaited(const struct endpoint *e)
+static bool is_awaited(const struct endpoint *e, enum usability level)
 {
-    return e->edge_tunnel && atomic_load_explicit(&e->edge_tunnel->status, memory_order_relaxed) == TUNNEL_UNKNOWN;
+    if (level == USABLE_LAST_RESORT)
+        return atomic_load_explicit(&e->live->resolving, memory_order_relaxed);
+    return level == USABLE_ABSENT && e->edge_tunnel &&
+           atomic_load_explicit(&e->edge_tunnel->status, memory_order_relaxed) == TUNNEL_UNKNOWN;
 }
 
 static enum usability census_level(const struct endpoint *e, nsec_t now)
@@ -74,7 +77,7 @@ void pool_take_census(const struct pool *pool, nsec_t now, struct pool_census *c
     for (size_t i = 0; i < pool->n_endpoints; i++) {
         enum usability level = census_level(&pool->endpoints[i], now);
         census->at[level]++;
-        census->awaited += level == USABLE_ABSENT && is_awaited(&pool->endpoints[i]);
+        census->awaited += is_awaited(&pool->endpoints[i], level);
     }
 }
 

@@ -27,7 +27,8 @@ bool endpoint_is_ramping(const struct endpoint *, nsec_t now);
 /* Endpoints of weight 0 count as never usable here: no policy would choose them. */
 struct pool_census {
     unsigned at[USABILITIES];
-    unsigned awaited; /* of those at USABLE_ABSENT: their connectors may still come back after our start */
+    unsigned awaited; /* of those at USABLE_ABSENT or LAST_RESORT: their connectors may still come back after our start, or their names
+                       * have had no answer yet */
 };
 void pool_take_census(const struct pool *, nsec_t now, struct pool_census *);
 /* Is the pool enabled, and has it its minimum of endpoints of that level or better? */

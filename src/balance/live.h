@@ -50,6 +50,7 @@ struct endpoint_live {
     struct stretch stretches[STRETCHES_KEPT]; /* the last ones in service; by endpoint_note_return and endpoint_note_loss */
     _Atomic uint32_t stretch;         /* number of the current or last one */
     _Atomic bool dialable;            /* false: the name has no address, or none that can be reached */
+    _Atomic bool resolving;           /* the name has had no answer yet, neither good nor bad: not dialable, which says nothing */
     _Atomic double probe_latency_s;   /* NaN: unknown */
 
     /* any worker writes, by compare-and-swap */

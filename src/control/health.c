@@ -75,7 +75,8 @@ static void start_sweeping(struct control *control)
 static bool show_workers(const struct endpoint_record *record, nsec_t now)
 {
     struct endpoint_live *live = record->live;
-    bool dialable = record->evidence.dialable && !health_name_is_pending(record);
+    bool resolving = health_name_is_pending(record), dialable = record->evidence.dialable && !resolving;
+    atomic_store_explicit(&live->resolving, resolving, memory_order_relaxed);
     bool dialable_before = atomic_exchange_explicit(&live->dialable, dialable, memory_order_relaxed);
     bool changed = endpoint_set_health(live, record->verdict.health, now);
     if (dialable && !dialable_before && record->told == VERDICT_DOWN)

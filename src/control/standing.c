@@ -172,8 +172,13 @@ static bool stand_on_last_resort(const struct load_balancer *lb, const struct po
 static void stand_without_pool(const struct load_balancer *lb, const struct pool_census *censuses, const struct pool_census *fallback,
                                struct load_balancer_standing *out)
 {
-    out->settled = true;
+    out->settled = pools_are_settled(lb, censuses, lb->n_default_pools);
     out->state = stand_on_last_resort(lb, censuses, fallback, out) ? LB_FALLBACK : LB_DOWN;
+    if (!out->settled) {
+        out->state = LB_UNKNOWN;
+        snprintf(out->reason, sizeof out->reason, "no verdict yet: names are being resolved, or connectors are on their way");
+        return;
+    }
     int n = snprintf(out->reason, sizeof out->reason, "%s: ", load_balancer_state_name(out->state));
     size_t m = describe_pools(lb, censuses, lb->n_default_pools, out->reason + n, sizeof out->reason - (size_t)n);
     size_t end = (size_t)n + m;

@@ -33,6 +33,14 @@ def test_certificate_that_ends_soon_is_told_once_and_its_renewal_too(serve, orig
     assert len(events(daemon, "certificate.expiring")) == 1
 
 
+def test_names_that_are_being_resolved_are_no_alarm(serve, origin, names):
+    names.names["a.test"] = ["127.0.0.1"]
+    daemon = serve({"name": "a", "address": f"http://a.test:{origin.port}"}, resolver={"servers": [names.address]})
+    wait_for_state(daemon, "pool/a", "healthy")
+    types = wait_until(lambda: "pool.healthy" in (types := [event["type"] for event in daemon.events()]) and types)
+    assert not {"pool.critical", "load_balancer.fallback", "load_balancer.down", "endpoint.unhealthy"} & set(types), types
+
+
 def test_name_that_fails_later_keeps_its_addresses_and_is_told(serve, origin, names):
     names.names["app.test"] = ["127.0.0.1"]
     daemon = serve({"name": "o", "address": f"http://app.test:{origin.port}"}, resolver={"servers": names.address})

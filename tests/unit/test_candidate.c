@@ -166,8 +166,8 @@ static const struct {
     const char *name;
     unsigned minimum;
     bool disabled;
-    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, t: no connector, a: awaited, x: drained, 0: healthy of
-                           weight 0 */
+    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, t: no connector, a: awaited, n: its name is being resolved, m: it leads
+                           nowhere, x: drained, 0: healthy of weight 0 */
     enum pool_state state;
     bool usable[USABLE_LEVELS];
 } pools[] = {
@@ -192,6 +192,9 @@ static const struct {
     { "one is awaited", 1, false, "ha", POOL_UNKNOWN, { true, true, true, true } },
     { "awaiting them could meet the minimum", 2, false, "haa", POOL_UNKNOWN, { false } },
     { "awaiting them could not", 3, false, "hat", POOL_CRITICAL, { false } },
+    { "one whose name is being resolved", 1, false, "hn", POOL_UNKNOWN, { true, true, true, true } },
+    { "none whose name is resolved yet", 1, false, "nn", POOL_UNKNOWN, { false, false, false, true } },
+    { "a name that leads nowhere", 1, false, "hm", POOL_DEGRADED, { true, true, true, true } },
     { "disabled", 1, true, "hh", POOL_DISABLED, { false } },
 };
 
@@ -202,8 +205,10 @@ static void set_endpoints(struct pool_under_test *p, const char *letters)
             .health = letters[i] == 'd' ? HEALTH_DOWN : letters[i] == 'u' ? HEALTH_UNKNOWN : HEALTH_UP,
             .admin = letters[i] == 'x' ? ADMIN_DRAINED : ADMIN_ENABLED,
             .ejected = letters[i] == 'e',
+            .no_address = letters[i] == 'n' || letters[i] == 'm',
             .tunnel = letters[i] == 't' ? UNCONNECTED : letters[i] == 'a' ? AWAITED : NO_EDGE,
         });
+        atomic_store(&live_of(p, i)->resolving, letters[i] == 'n');
         p->endpoints[i].weight = letters[i] == '0' ? 0 : 1;
     }
 }
