@@ -74,6 +74,19 @@ static void check_hostnames(struct loader *l)
     free(all);
 }
 
+static void check_addresses_of_edge(struct loader *l)
+{
+    const struct config *c = l->config;
+    for (size_t i = 0; i < c->edge.addresses.n; i++) {
+        const char *address = c->edge.addresses.items[i];
+        for (size_t j = 0; j < c->n_listeners; j++)
+            if (c->listeners[j].address && strcmp(c->listeners[j].address, address) == 0)
+                conf_error(l, c->listeners[j].at, "`edge` has the address %s already", address);
+        if (c->admin.address && strcmp(c->admin.address, address) == 0)
+            conf_error(l, (struct source){ c->file, 0 }, "`edge` and `admin` both have the address %s", address);
+    }
+}
+
 static void check_duplicates(struct loader *l)
 {
     const struct config *c = l->config;
@@ -85,6 +98,7 @@ static void check_duplicates(struct loader *l)
     check_unique_names(l, "channel", c->channels, c->n_channels, sizeof *c->channels, offsetof(struct channel_conf, name),
                        offsetof(struct channel_conf, at));
     check_hostnames(l);
+    check_addresses_of_edge(l);
     for (size_t i = 0; i < c->n_listeners; i++)
         if (c->admin.address && c->listeners[i].address && strcmp(c->admin.address, c->listeners[i].address) == 0)
             conf_error(l, c->listeners[i].at, "`admin` has the address %s already", c->admin.address);

@@ -1,6 +1,7 @@
 /* How an endpoint is reached, from what is given of tunnel, hostname, address and connect_to. */
 #include "conf/parts.h"
 
+#include "balance/tunnel.h"
 #include "base/uuid.h"
 #include "conf/files.h"
 #include "net/address.h"
@@ -140,9 +141,15 @@ static void read_tunnel(struct loader *l, const struct members *m, struct endpoi
         e->tunnel = of_host;
     else if (uuid_parse(tunnel, uuid))
         e->tunnel = arena_copy_text(&l->config->arena, uuid);
+    else if (!l->has_edge || has_member(m, "hostname") || has_member(m, "connect_to"))
+        conf_error(l, member_place(m, "tunnel"),
+                   "`tunnel` must be the tunnel's UUID, 36 characters as `cloudflared tunnel list` prints it, not \"%s\"%s", tunnel,
+                   l->has_edge ? "" : ": names are for tunnels of an `edge` of our own");
+    else if (tunnel_name_is_valid(tunnel))
+        e->tunnel = arena_copy_text(&l->config->arena, tunnel);
     else
         conf_error(l, member_place(m, "tunnel"),
-                   "`tunnel` must be the tunnel's UUID, 36 characters as `cloudflared tunnel list` prints it, not \"%s\"", tunnel);
+                   "`tunnel` must be a tunnel's name or UUID, not \"%s\": letters, digits, `-` and `_`, beginning with a letter, at most 63", tunnel);
 }
 
 static void read_hostname(struct loader *l, const struct members *m, struct endpoint *e)
@@ -208,11 +215,19 @@ static void reach_through_cloudflare(struct loader *l, const struct members *m, 
     }
 }
 
+/* Nothing is dialled: connectors have dialled us. */
+static void reach_through_edge(struct endpoint *e)
+{
+    e->kind = ENDPOINT_EDGE;
+    if (!e->name)
+        e->name = e->tunnel;
+}
+
 static bool check_combination(struct loader *l, const struct members *m)
 {
     bool address = has_member(m, "address"), tunnel = has_member(m, "tunnel"), hostname = has_member(m, "hostname");
     if (!address && !tunnel && !hostname) {
-        conf_error(l, m->at, "an endpoint needs one of `hostname`, `tunnel` and `address`");
+        conf_error(l, m->at, "an endpoint needs one of `hostname`, `tunnel` and `address`%s", l->has_edge ? ", or `tunnels`" : "");
         return false;
     }
     if (address && (tunnel || hostname)) {
@@ -246,24 +261,39 @@ void resolve_reach(struct loader *l, const struct members *m, struct endpoint *e
         if (has_member(m, "connect_to"))
             conf_error(l, member_place(m, "connect_to"),
                        "`connect_to` goes with `tunnel` or `hostname`; an `address` is what is dialled");
+    } else if (e->tunnel && l->has_edge && !has_member(m, "hostname") && !has_member(m, "connect_to")) {
+        reach_through_edge(e);
     } else if (e->hostname || e->tunnel) {
         reach_through_cloudflare(l, m, e);
     }
 }
 
+/* What is about dialling. */
+static void refuse_for_edge(struct loader *l, const struct members *m, const char *key)
+{
+    if (has_member(m, key))
+        conf_error(l, member_place(m, key), "`%s` means nothing to a tunnel of our edge, where nothing is dialled", key);
+}
+
 static void check_options(struct loader *l, const struct members *m, struct endpoint *e)
 {
-    if (has_member(m, "sni") && !e->tls)
+    if (e->kind == ENDPOINT_EDGE) {
+        refuse_for_edge(l, m, "sni");
+        refuse_for_edge(l, m, "tls");
+    }
+    if (e->kind != ENDPOINT_EDGE && has_member(m, "sni") && !e->tls)
         conf_error(l, member_place(m, "sni"), "`sni` means nothing without TLS: write https://");
-    if (has_member(m, "tls") && !e->tls)
+    if (e->kind != ENDPOINT_EDGE && has_member(m, "tls") && !e->tls)
         conf_error(l, member_place(m, "tls"), "`tls` means nothing to an endpoint that is spoken to in plain HTTP: write https://");
+    if (has_member(m, "identical"))
+        conf_error(l, member_place(m, "identical"), "`identical` goes with `tunnels`");
     if (has_member(m, "rewrite_host") && !e->hostname)
         conf_error(l, member_place(m, "rewrite_host"), "`rewrite_host` needs a `hostname` to rewrite");
     if (isnan(e->latitude) != isnan(e->longitude))
         conf_error(l, m->at, "`latitude` and `longitude` go together");
 }
 
-static bool is_authority(struct loader *l, const char *text)
+bool is_authority(struct loader *l, const char *text)
 {
     struct target t = { 0 };
     return split_authority(&t, text) && (is_numeric(t.host) || host_name_of(&l->scratch, t.host));
@@ -281,11 +311,29 @@ static void check_names(struct loader *l, const struct members *m, const struct 
             conf_error(l, member_place(m, "headers"), "to choose the Host header use `host_header`");
 }
 
+/* An endpoint for each tunnel that joins. */
+static void reach_joining(struct loader *l, const struct members *m, struct endpoint_in_file *f)
+{
+    static const char *const other_ways[] = { "name", "hostname", "tunnel", "address", "connect_to", "sni", "tls", "rewrite_host" };
+    f->endpoint.kind = ENDPOINT_EDGE;
+    if (!l->has_edge)
+        conf_error(l, member_place(m, "tunnels"), "`tunnels` are those of an `edge` of our own, which is not configured");
+    if (!is_tunnel_pattern(f->tunnels))
+        refuse_tunnel_pattern(l, member_place(m, "tunnels"), f->tunnels);
+    for (size_t i = 0; i < sizeof other_ways / sizeof *other_ways; i++)
+        if (has_member(m, other_ways[i]))
+            conf_error(l, member_place(m, other_ways[i]), "`%s` can't stand beside `tunnels`, which makes an endpoint of each of them", other_ways[i]);
+}
+
 void finish_endpoint(struct loader *l, const struct members *m, void *object)
 {
-    struct endpoint *e = object;
-    resolve_reach(l, m, e);
-    if (is_good(l, m))
+    struct endpoint_in_file *f = object;
+    struct endpoint *e = &f->endpoint;
+    if (f->tunnels)
+        reach_joining(l, m, f);
+    else if (!has_member(m, "tunnels"))
+        resolve_reach(l, m, e);
+    if (is_good(l, m) && !f->tunnels)
         check_options(l, m, e);
     check_names(l, m, e);
     if (is_good(l, m))

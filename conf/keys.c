@@ -1,4 +1,4 @@
-#include "conf/conf.h"
+#include "conf/parts.h"
 #include "conf/types.h"
 
 #include "steering/registry.h"
@@ -12,8 +12,11 @@ static const char *default_of(const struct conf_key *k)
 
 static void print_range(const struct conf_key *k, struct text *out)
 {
+    const char *policy;
     for (const struct conf_choice *c = k->choices; c && c->name; c++)
         text_addf(out, "%s%s", out->n ? ", " : "", c->name);
+    for (size_t i = 0; k->type == &type_replica_steering && (policy = replica_policy_name(i)); i++)
+        text_addf(out, "%s%s", out->n ? ", " : "", policy);
     if (k->choices || (!k->least && !k->most))
         return;
     if (!k->most)

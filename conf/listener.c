@@ -20,8 +20,7 @@ static bool is_loopback(const char *host)
     return IN6_IS_ADDR_LOOPBACK(&a.v6.sin6_addr);
 }
 
-/* NULL if sockets can be opened there (see net/listener.h), else what is wrong. */
-static const char *what_is_wrong_with(const char *address, char host[256])
+const char *what_is_wrong_with_address(const char *address, char host[256])
 {
     struct address a;
     uint16_t port;
@@ -75,8 +74,8 @@ void finish_listener(struct loader *l, const struct members *m, void *object)
 
     if (address && strncmp(address, "unix:", 5) == 0)
         listener->address = arena_printf(&l->config->arena, "unix:%s", socket_path(l, "address", address, at));
-    else if (address && what_is_wrong_with(address, host))
-        conf_error(l, at, "`address` \"%s\": %s", address, what_is_wrong_with(address, host));
+    else if (address && what_is_wrong_with_address(address, host))
+        conf_error(l, at, "`address` \"%s\": %s", address, what_is_wrong_with_address(address, host));
     if (listener->http2) {
         conf_warning(l, member_place(m, "http2"), "this version offers HTTP/1.1 only: `http2 = true` has no effect");
         listener->http2 = false;
@@ -108,8 +107,8 @@ void finish_admin(struct loader *l, const struct members *m, void *object)
         check_group(l, admin->group, member_place(m, "group"));
     if (!admin->address)
         return;
-    if (what_is_wrong_with(admin->address, host))
-        conf_error(l, at, "`address` \"%s\": %s", admin->address, what_is_wrong_with(admin->address, host));
+    if (what_is_wrong_with_address(admin->address, host))
+        conf_error(l, at, "`address` \"%s\": %s", admin->address, what_is_wrong_with_address(admin->address, host));
     else if (!admin->token && !is_loopback(host) && is_good(l, m))
         conf_error(l, at, "`address` \"%s\" can be reached from other machines: give a `token_file`, or listen on 127.0.0.1",
                    admin->address);

@@ -15,6 +15,7 @@ struct loader {
     struct named_file *files;        /* what the configuration names and reads */
     size_t n_files;
     struct client_slot *clients;     /* TLS contexts made so far, see endpoint_tls.c */
+    bool has_edge;                   /* the configuration has an edge of ours, right or wrong; it is read before the pools */
     const struct conf_joined *joined; /* by name; see conf_join() */
     size_t n_joined;
 };

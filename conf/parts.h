@@ -14,16 +14,30 @@ void finish_endpoint_tls(struct loader *, const struct members *, void *endpoint
 void finish_pool(struct loader *, const struct members *, void *pool);
 void start_load_balancer(struct loader *, void *load_balancer);
 void finish_load_balancer(struct loader *, const struct members *, void *load_balancer);
+void finish_edge_tunnel(struct loader *, const struct members *, void *edge_tunnel);
+void finish_edge(struct loader *, const struct members *, void *edge);
 void finish_channel(struct loader *, const struct members *, void *channel);
 void finish_root(struct loader *, const struct members *, void *config);
+
+/* An element of `endpoints`: an endpoint, or what each tunnel that joins becomes. */
+struct endpoint_in_file {
+    struct endpoint endpoint; /* begins with it */
+    const char *tunnels;      /* their pattern; NULL: one endpoint */
+    bool identical;
+};
 
 /* How an endpoint is reached: what its keys add up to (the table in penstock.conf(5)). */
 void resolve_reach(struct loader *, const struct members *, struct endpoint *);
 /* TLS context and dial_hash; after resolve_reach. */
 void make_endpoint_tls(struct loader *, const struct members *, struct endpoint *);
 
+/* `edge`'s own certificate, where it is given: what connectors would say to it. */
+void check_edge_certificate(struct loader *, const struct members *, const struct edge_conf *);
+
 /* The policy that stands where the file names none, with its options' defaults. */
 void configure_default_steering(struct loader *, struct steering_conf *, struct source at);
+/* Those that `replica_steering` may name, by their names there; NULL after the last. */
+const char *replica_policy_name(size_t i);
 
 /* GET / with no expectation but that something answers: for pools that name no monitors. A monitor of the file that is
  * named "default" takes its place. */
@@ -39,6 +53,16 @@ void check_whole(struct loader *);
 
 /* Names of groups that must differ. `name` at `offset` in each of `n` objects, its place at `at`. */
 void check_unique_names(struct loader *, const char *what, const void *objects, size_t n, size_t size, size_t name, size_t at);
+
+/* NULL if sockets can be opened there (see net/listener.h), else what is wrong. `host`: what it names of it. */
+const char *what_is_wrong_with_address(const char *address, char host[256]);
+
+/* Names of tunnels: letters, digits, "-", "_", and "*" for any run of characters; a letter or "*" first. */
+bool is_tunnel_pattern(const char *);
+void refuse_tunnel_pattern(struct loader *, struct source at, const char *);
+
+/* HOST or HOST:PORT, the host a name or an address. */
+bool is_authority(struct loader *, const char *);
 
 /* In lower case; NULL if it isn't labels of letters, digits, "-" and "_", joined by dots (an IPv4 address is; a port is not). */
 const char *host_name_of(struct arena *, const char *text);

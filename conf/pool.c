@@ -5,6 +5,7 @@
 #include "balance/verdict.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 void finish_passive(struct loader *l, const struct members *m, void *object)
@@ -51,6 +52,89 @@ const struct conf_type type_pool_monitors = { "a list of monitors' names [ \"…
 
 /* --- endpoints within their pool --- */
 
+/* Of a pool, while its endpoints are put together. */
+struct assembly {
+    struct pool *pool;
+    const struct endpoint_in_file *given; /* by the order of the file */
+    size_t n_given;
+};
+
+/* Whether the file has the tunnel itself, or an endpoint of its name. */
+static bool is_written(const struct assembly *a, const struct conf_joined *j)
+{
+    for (size_t i = 0; i < a->n_given; i++) {
+        const struct endpoint *e = &a->given[i].endpoint;
+        if (e->name && strcmp(e->name, j->name) == 0)
+            return true;
+        if (e->kind == ENDPOINT_EDGE && e->tunnel && (strcmp(e->tunnel, j->tunnel) == 0 || strcmp(e->tunnel, j->name) == 0))
+            return true;
+    }
+    return false;
+}
+
+static bool joins_by(const struct assembly *a, const struct edge_pattern *pattern, const struct conf_joined *j)
+{
+    return a->pool->name && strcmp(j->pool, a->pool->name) == 0 && config_find_pattern(a->pool, j->name) == pattern && !is_written(a, j);
+}
+
+static void add_joined(struct loader *l, const struct assembly *a, const struct edge_pattern *pattern, const struct endpoint *as)
+{
+    for (size_t i = 0; i < l->n_joined; i++) {
+        const struct conf_joined *j = &l->joined[i];
+        if (!joins_by(a, pattern, j))
+            continue;
+        struct endpoint *e = &a->pool->endpoints[a->pool->n_endpoints++];
+        *e = *as;
+        e->name = arena_copy_text(&l->config->arena, j->name);
+        e->tunnel = arena_copy_text(&l->config->arena, j->tunnel);
+        e->joined = true;
+    }
+}
+
+static void collect_patterns(struct loader *l, const struct assembly *a)
+{
+    struct edge_pattern *all = arena_array(&l->config->arena, a->n_given, sizeof *all);
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_given; i++) {
+        const struct endpoint_in_file *f = &a->given[i];
+        if (f->tunnels)
+            all[n++] = (struct edge_pattern){ f->tunnels, f->identical, f->endpoint.weight, f->endpoint.at };
+    }
+    a->pool->patterns = all;
+    a->pool->n_patterns = n;
+}
+
+static void assemble(struct loader *l, const struct assembly *a)
+{
+    const struct edge_pattern *pattern = a->pool->patterns;
+    a->pool->endpoints = arena_array(&l->config->arena, a->n_given + l->n_joined, sizeof *a->pool->endpoints);
+    for (size_t i = 0; i < a->n_given; i++) {
+        if (a->given[i].tunnels)
+            add_joined(l, a, pattern++, &a->given[i].endpoint);
+        else
+            a->pool->endpoints[a->pool->n_endpoints++] = a->given[i].endpoint;
+    }
+}
+
+static void read_endpoints(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    struct pool *pool = object;
+    if (!require_groups(l, k, g))
+        return;
+    size_t n = count_elements(g);
+    struct endpoint_in_file *given = arena_array(&l->scratch, n, sizeof *given);
+    struct assembly a = { pool, given, n };
+    for (size_t i = 0; i < n; i++)
+        read_item(l, k, element_at(g, i).setting, &given[i]);
+    collect_patterns(l, &a);
+    assemble(l, &a);
+    if (pool->n_endpoints > strtoul(k->most, NULL, 10))
+        conf_error(l, given_place(g), "`endpoints` would be %zu with the tunnels that join; %s is the most", pool->n_endpoints, k->most);
+}
+
+const struct conf_type type_pool_endpoints = { "a list of groups ( { … }, { … } )", "list of groups", .is_list = true, .is_group = true,
+                                               .read = read_endpoints };
+
 static void number_endpoints(struct loader *l, struct pool *p)
 {
     for (size_t i = 0; i < p->n_endpoints; i++) {
@@ -70,7 +154,7 @@ static void check_coordinates(struct loader *l, const struct members *m, const s
 
 static void check_minimum(struct loader *l, const struct members *m, const struct pool *p)
 {
-    if (p->minimum_endpoints > p->n_endpoints && p->n_endpoints)
+    if (p->minimum_endpoints > p->n_endpoints && p->n_endpoints && !p->n_patterns)
         conf_error(l, member_place(m, "minimum_endpoints"),
                    "`minimum_endpoints` is %u, but the pool has %zu endpoints: it could never be used", p->minimum_endpoints,
                    p->n_endpoints);

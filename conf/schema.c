@@ -1,6 +1,8 @@
+#include "conf/ingress.h"
 #include "conf/parts.h"
 #include "conf/types.h"
 
+#include "balance/tunnel.h"
 #include "http/head.h"
 
 #include <openssl/ssl.h>
@@ -144,6 +146,97 @@ static const struct conf_key limits_keys[] = {
 };
 static const struct conf_group limits_group = { .keys = limits_keys, .at = CONF_NOWHERE, .what = "`limits`" };
 
+/* --- the edge --- */
+
+#define ORIGIN_SECONDS(name, f, default_, help_) \
+    { name, DURATION(struct origin_request, f), .default_text = default_, .least = "1s", .most = "1d", .help = help_ }
+static const struct conf_key origin_request_keys[] = {
+    ORIGIN_SECONDS("connectTimeout", connect_timeout, "30s", "TCP connection to the service; whole seconds, as below."),
+    ORIGIN_SECONDS("tlsTimeout", tls_timeout, "10s", "TLS handshake with the service."),
+    ORIGIN_SECONDS("tcpKeepAlive", tcp_keep_alive, "30s", "Between TCP keep-alives to the service."),
+    ORIGIN_SECONDS("keepAliveTimeout", keep_alive_timeout, "90s", "How long an idle connection to the service is kept."),
+    { "keepAliveConnections", COUNT(struct origin_request, keep_alive_connections), .default_text = "100", .most = "1000000",
+      .help = "How many of them are." },
+    { "httpHostHeader", TEXT(struct origin_request, http_host_header), .default_text = "the request's", .help = "Host that the service is sent." },
+    { "originServerName", TEXT(struct origin_request, origin_server_name), .default_text = "the service's host",
+      .help = "Name that its certificate must be valid for." },
+    { "matchSNItoHost", FLAG(struct origin_request, match_sni_to_host), .default_text = "false", .help = "Ask for the request's host in TLS." },
+    { "caPool", TEXT(struct origin_request, ca_pool), .default_text = "the system's",
+      .help = "Authorities to believe: a path on the connector's machine." },
+    { "noTLSVerify", FLAG(struct origin_request, no_tls_verify), .default_text = "false", .help = "Take any certificate of the service." },
+    { "noHappyEyeballs", FLAG(struct origin_request, no_happy_eyeballs), .default_text = "false", .help = "Don't try IPv4 and IPv6 side by side." },
+    { "disableChunkedEncoding", FLAG(struct origin_request, disable_chunked_encoding), .default_text = "false",
+      .help = "Send no chunked bodies, for WSGI." },
+    { "http2Origin", FLAG(struct origin_request, http2_origin), .default_text = "false", .help = "Speak HTTP/2 to the service." },
+    { 0 },
+};
+static const struct conf_group origin_request_group = { .keys = origin_request_keys, .at = CONF_NOWHERE, .what = "`originRequest`",
+                                                        .finish = finish_origin_request };
+
+static const struct conf_key ingress_rule_keys[] = {
+    { "hostname", TEXT(struct ingress_rule, hostname), .default_text = "any", .help = "Of the request; \"*.example.com\" for all below it." },
+    { "path", TEXT(struct ingress_rule, path), .default_text = "any", .help = "Regular expression (RE2) that the request's path must match." },
+    { "service", TEXT(struct ingress_rule, service), .required = true,
+      .help = "Who answers, as the connector sees it: \"http://localhost:8000\", \"unix:/path\", \"http_status:404\", \"hello_world\"." },
+    { "originRequest", GROUP(origin_request_group, FIELD(struct ingress_rule, origin, struct origin_request)),
+      .help = "How it is spoken to, in cloudflared's words." },
+    { 0 },
+};
+static const struct conf_group ingress_rule_group = { .keys = ingress_rule_keys, .size = sizeof(struct ingress_rule),
+                                                      .at = offsetof(struct ingress_rule, at), .what = "a rule of `ingress`",
+                                                      .finish = finish_ingress_rule };
+
+static const struct conf_key ingress_keys[] = {
+    { "tunnels", TEXTS(struct ingress_in_file, ingress.tunnels), .required = true, .least = "1", .most = "10000",
+      .help = "Whose connectors get these rules: names, UUIDs, or names with \"*\" for any characters. A name beats a pattern." },
+    { "rules", LIST(ingress_rule_group, struct ingress_in_file, rules, n_rules), .required = true, .least = "1", .most = "1000",
+      .help = "The first whose hostname and path match decides; the last has neither." },
+    { "originRequest", GROUP(origin_request_group, FIELD(struct ingress_in_file, origin, struct origin_request)), .inherits = true,
+      .default_text = "cloudflared's", .help = "The same for all these rules." },
+    { 0 },
+};
+static const struct conf_group ingress_group = { .keys = ingress_keys, .size = sizeof(struct ingress_in_file), .at = CONF_NOWHERE,
+                                                 .what = "a group of `ingress`", .finish = finish_ingress };
+
+static const struct conf_key edge_tunnel_keys[] = {
+    { "id", TEXT(struct edge_tunnel_conf, id), .required = true, .help = "Its UUID." },
+    { "name", NAME(struct edge_tunnel_conf, name), .required = true, .help = "What endpoints and commands call it." },
+    { "secret", SECRET(struct edge_tunnel_conf, secret), .required = true,
+      .help = "Base64 of 32 to 128 bytes: `TunnelSecret` of the credentials file." },
+    { 0 },
+};
+static const struct conf_group edge_tunnel_group = { .keys = edge_tunnel_keys, .size = sizeof(struct edge_tunnel_conf),
+                                                     .at = offsetof(struct edge_tunnel_conf, at), .what = "a tunnel", .finish = finish_edge_tunnel };
+
+_Static_assert(TUNNEL_CONNECTORS_MAX == 25 && TUNNEL_CONNECTIONS_MAX == 100, "the ranges of edge.connectors_max and connections_max");
+static const struct conf_key edge_keys[] = {
+    { "addresses", TEXTS(struct edge_conf, addresses), .required = true, .least = "1", .most = "16",
+      .help = "Where cloudflared dials in: \":7844\", \"192.0.2.1:7844\"." },
+    { "advertise", TEXTS(struct edge_conf, advertise), .least = "1", .most = "16", .default_text = "those of `addresses` that name a host",
+      .help = "HOST:PORT that connectors are told to dial." },
+    { "location", TEXT(struct edge_conf, location), .default_text = "the machine's name",
+      .help = "What connectors and `penstock tunnel info` are told of where this is." },
+    { "expected_connections", COUNT(struct edge_conf, expected_connections), .fallback = "4", .least = "1", .most = "100",
+      .help = "Of each connector; with fewer its tunnel is degraded." },
+    { "cert", READ_FILE(struct edge_conf, cert), .default_text = "made and kept in the state directory",
+      .help = "Certificate for *.cftunnel.com that connectors are shown, in PEM, its chain after it." },
+    { "key", READ_FILE(struct edge_conf, key), .default_text = "made with it", .help = "Its private key, in PEM." },
+    { "ca_file", READ_FILE(struct edge_conf, ca), .default_text = "made with it", .help = "What connectors are given to believe it (--cacert), in PEM." },
+    { "connectors_max", COUNT(struct edge_conf, connectors_max), .fallback = "25", .least = "1", .most = "25", .help = "Connectors of one tunnel at a time." },
+    { "connections_max", COUNT(struct edge_conf, connections_max), .fallback = "100", .least = "1", .most = "100",
+      .help = "Their connections together." },
+    { "tunnels", LIST(edge_tunnel_group, struct edge_conf, tunnels, n_tunnels), .most = "10000",
+      .help = "Tunnels that stand in the file; more are made by `penstock tunnel create`." },
+    { "replica_steering", OWN(type_replica_steering, FIELD(struct edge_conf, replica_steering, struct steering_conf)),
+      .fallback = "least_outstanding_requests",
+      .help = "Between the connectors of a tunnel; a group { policy; … } where its options are given." },
+    { "ingress", OWN(type_ingress, offsetof(struct edge_conf, ingress)), .count_offset = FIELD(struct edge_conf, n_ingress, size_t),
+      .members = &ingress_group, .most = "1000",
+      .help = "Rules that are pushed to every connector of the tunnels named, in place of its own." },
+    { 0 },
+};
+static const struct conf_group edge_group = { .keys = edge_keys, .at = CONF_NOWHERE, .what = "`edge`", .finish = finish_edge };
+
 /* --- monitors --- */
 
 static const struct conf_key monitor_keys[] = {
@@ -221,7 +314,12 @@ static const struct conf_key endpoint_keys[] = {
       .help = "Unique in its pool; \"POOL/NAME\" everywhere else." },
     { "hostname", .type = &type_text, NO_FIELD,
       .help = "Public name that Cloudflare routes to the tunnel: dialled at port 443, sent as Host and TLS name." },
-    { "tunnel", .type = &type_text, NO_FIELD, .help = "UUID of the tunnel behind it." },
+    { "tunnel", .type = &type_text, NO_FIELD,
+      .help = "The tunnel behind it: one of `edge`, by name or UUID, or beside `hostname` the UUID of one at Cloudflare." },
+    { "tunnels", TEXT(struct endpoint_in_file, tunnels),
+      .help = "Instead: all tunnels of `edge` of this name, with \"*\" for any characters; each an endpoint POOL/NAME once it connects." },
+    { "identical", FLAG(struct endpoint_in_file, identical), .fallback = "false",
+      .help = "Of `tunnels`: leave out one whose ingress differs from the others' of the pool." },
     { "address", .type = &type_text, NO_FIELD,
       .help = "Instead: an origin as \"http://HOST:PORT\", \"https://HOST\", \"HOST:PORT\" or \"unix:/path\"." },
     { "connect_to", .type = &type_text, NO_FIELD, .default_text = "hostname:443",
@@ -245,13 +343,13 @@ static const struct conf_key endpoint_keys[] = {
     { "longitude", COORDINATE(struct endpoint, longitude), .least = "-180", .most = "180", .help = "Where it is." },
     { 0 },
 };
-static const struct conf_group endpoint_group = { .keys = endpoint_keys, .size = sizeof(struct endpoint),
+static const struct conf_group endpoint_group = { .keys = endpoint_keys, .size = sizeof(struct endpoint_in_file),
                                                   .at = offsetof(struct endpoint, at),
                                                   .what = "an endpoint", .finish = finish_endpoint };
 
 static const struct conf_key pool_keys[] = {
     { "name", NAME(struct pool, name), .required = true, .help = "What load balancers call it." },
-    { "endpoints", LIST(endpoint_group, struct pool, endpoints, n_endpoints), .required = true, .least = "1", .most = "4096",
+    { "endpoints", OWN(type_pool_endpoints, 0), .members = &endpoint_group, .required = true, .least = "1", .most = "4096",
       .help = "Who answers." },
     { "monitors", OWN(type_pool_monitors, 0), .most = "8", .default_text = "GET /, any answer but 502-504, 520-527, 530",
       .help = "Names of monitors; an endpoint must pass all. [ ]: none, healthy from the start." },
@@ -374,6 +472,8 @@ static const struct conf_key root_keys[] = {
       .help = "A line per request." },
     { "timeouts", GROUP(timeouts_group, FIELD(struct config, timeouts, struct timeouts)), .help = "How long anything may take." },
     { "limits", GROUP(limits_group, FIELD(struct config, limits, struct limits)), .help = "How large or many anything may be." },
+    { "edge", GROUP(edge_group, FIELD(struct config, edge, struct edge_conf)),
+      .help = "Where unmodified cloudflared connectors dial in, each a way to its tunnel." },
     { "monitors", LIST(monitor_group, struct config, monitors, n_monitors), .most = "1000", .help = "How endpoints are checked." },
     { "pools", LIST(pool_group, struct config, pools, n_pools), .most = "4096",
       .help = "Groups of endpoints that can stand in for each other." },

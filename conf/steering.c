@@ -15,23 +15,53 @@ static void preset_steering(struct loader *l, const struct conf_key *k, void *ob
     ((struct steering_conf *)(void *)((char *)object + k->offset))->policy = steering_find(k->fallback);
 }
 
-static const struct steering_policy *find_policy(struct loader *l, const config_setting_t *group, const struct conf_key *k)
+/* Between connectors some policies make no sense, and one has a name of its own. */
+static const struct replica_policy {
+    const char *name, *policy;
+} replica_policies[] = {
+    { "hash", "hash" }, { "least_outstanding_requests", "least_outstanding_requests" }, { "nearest", "proximity" },
+    { "random", "random" }, { "round_robin", "round_robin" },
+};
+
+const char *replica_policy_name(size_t i)
 {
-    const config_setting_t *s = config_setting_get_member((config_setting_t *)group, "policy");
-    const char *name = s ? config_setting_get_string(s) : NULL;
-    const struct steering_policy *policy = name ? steering_find(name) : NULL;
-    struct words words = { .nearest.word = name };
-    if (policy)
-        return policy;
-    if (!s)
-        conf_error(l, document_place(group), "`%s` needs `policy`", k->name);
-    else if (!name)
-        conf_error(l, document_place(s), "`policy` must be a string, not %s", setting_kind(s));
-    for (size_t i = 0; name && steering_policies[i]; i++)
-        words_offer(&words, steering_policies[i]->name);
-    if (name)
-        words_refuse(l, document_place(s), "policy", &words);
+    for (size_t j = 0; j < sizeof replica_policies / sizeof *replica_policies; j++)
+        if (steering_find(replica_policies[j].policy) && i-- == 0)
+            return replica_policies[j].name;
     return NULL;
+}
+
+static const struct steering_policy *find_replica_policy(const char *name)
+{
+    for (size_t i = 0; i < sizeof replica_policies / sizeof *replica_policies; i++)
+        if (strcmp(replica_policies[i].name, name) == 0)
+            return steering_find(replica_policies[i].policy);
+    return NULL;
+}
+
+static void refuse_policy(struct loader *l, const struct conf_key *k, const char *name, struct source at)
+{
+    struct words words = { .nearest.word = name };
+    const char *known;
+    for (size_t i = 0; k->type == &type_replica_steering && (known = replica_policy_name(i)); i++)
+        words_offer(&words, known);
+    for (size_t i = 0; k->type == &type_steering && steering_policies[i]; i++)
+        words_offer(&words, steering_policies[i]->name);
+    words_refuse(l, at, "policy", &words);
+}
+
+/* `s`: what `policy` says, or what stands for it. */
+static const struct steering_policy *find_policy(struct loader *l, const config_setting_t *s, const struct conf_key *k)
+{
+    const char *name = config_setting_get_string(s);
+    const struct steering_policy *policy = NULL;
+    if (name)
+        policy = k->type == &type_replica_steering ? find_replica_policy(name) : steering_find(name);
+    if (!name)
+        conf_error(l, document_place(s), "`policy` must be a string, not %s", setting_kind(s));
+    else if (!policy)
+        refuse_policy(l, k, name, document_place(s));
+    return policy;
 }
 
 /* --- options --- */
@@ -158,18 +188,14 @@ static void configure(struct loader *l, struct steering_conf *out, const struct 
         conf_error(l, at, "%s", error.message);
 }
 
-static void read_steering(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+static void read_group_of_policy(struct loader *l, const struct conf_key *k, const config_setting_t *group, struct steering_conf *out)
 {
-    struct steering_conf *out = (void *)((char *)object + k->offset);
-    const config_setting_t *group = g->settings[0];
     size_t errors = l->messages->errors;
-
-    if (!config_setting_is_group(group)) {
-        conf_error(l, document_place(group), "`%s` must be %s, not %s", k->name, k->type->name, setting_kind(group));
-        return;
-    }
+    const config_setting_t *s = config_setting_get_member((config_setting_t *)group, "policy");
+    const struct steering_policy *policy = s ? find_policy(l, s, k) : NULL;
     out->at = document_place(group);
-    const struct steering_policy *policy = find_policy(l, group, k);
+    if (!s)
+        conf_error(l, out->at, "`%s` needs `policy`", k->name);
     if (!policy)
         return;
     out->policy = policy;
@@ -177,6 +203,34 @@ static void read_steering(struct loader *l, const struct conf_key *k, const stru
     struct steering_options options = read_options(l, policy, group);
     if (l->messages->errors == errors)
         configure(l, out, &options, group);
+}
+
+static void read_steering(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    struct steering_conf *out = (void *)((char *)object + k->offset);
+    const config_setting_t *s = g->settings[0];
+
+    if (config_setting_is_group(s))
+        read_group_of_policy(l, k, s, out);
+    else
+        conf_error(l, document_place(s), "`%s` must be %s, not %s", k->name, k->type->name, setting_kind(s));
+}
+
+/* A name alone is a policy with the defaults of its options. */
+static void read_replica_steering(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    struct steering_conf *out = (void *)((char *)object + k->offset);
+    const config_setting_t *s = g->settings[0];
+    const struct steering_policy *policy = NULL;
+
+    if (config_setting_type(s) != CONFIG_TYPE_STRING)
+        read_steering(l, k, g, object);
+    else
+        policy = find_policy(l, s, k);
+    if (!policy)
+        return;
+    out->policy = policy;
+    configure_default_steering(l, out, document_place(s));
 }
 
 void configure_default_steering(struct loader *l, struct steering_conf *out, struct source at)
@@ -188,3 +242,5 @@ void configure_default_steering(struct loader *l, struct steering_conf *out, str
 
 const struct conf_type type_steering = { "a group { policy = \"…\"; … }", "policy and its options", .preset = preset_steering,
                                          .read = read_steering };
+const struct conf_type type_replica_steering = { "the name of a policy, or a group { policy = \"…\"; … }", "policy", .preset = preset_steering,
+                                                 .read = read_replica_steering };

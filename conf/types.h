@@ -31,8 +31,11 @@ extern const struct conf_type type_resolver_servers; /* const char *, as c-ares 
 extern const struct conf_type type_monitor_kind;   /* const struct monitor_type * */
 extern const struct conf_type type_expected_codes; /* struct monitor */
 extern const struct conf_type type_expected_body;  /* struct monitor */
+extern const struct conf_type type_ingress;        /* struct edge_ingress *, and its count */
 extern const struct conf_type type_pool_monitors;  /* struct pool */
+extern const struct conf_type type_pool_endpoints; /* struct pool */
 extern const struct conf_type type_steering;       /* struct steering_conf */
+extern const struct conf_type type_replica_steering; /* the same, within a tunnel */
 extern const struct conf_type type_hostnames;      /* struct load_balancer, as the next three */
 extern const struct conf_type type_default_pools;
 extern const struct conf_type type_fallback_pool;

@@ -121,7 +121,15 @@ const struct edge_pattern *config_find_pattern(const struct pool *p, const char 
 static bool names_tunnel(const struct edge_ingress *ingress, const char *id, const char *name)
 {
     for (size_t i = 0; i < ingress->tunnels.n; i++)
-        if (strcmp(ingress->tunnels.items[i], id) == 0 || config_pattern_matches(ingress->tunnels.items[i], name))
+        if (strcmp(ingress->tunnels.items[i], id) == 0 || strcmp(ingress->tunnels.items[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool matches_tunnel(const struct edge_ingress *ingress, const char *name)
+{
+    for (size_t i = 0; i < ingress->tunnels.n; i++)
+        if (config_pattern_matches(ingress->tunnels.items[i], name))
             return true;
     return false;
 }
@@ -130,6 +138,9 @@ const struct edge_ingress *config_find_ingress(const struct config *c, const cha
 {
     for (size_t i = 0; i < c->edge.n_ingress; i++)
         if (names_tunnel(&c->edge.ingress[i], tunnel_id, tunnel_name))
+            return &c->edge.ingress[i];
+    for (size_t i = 0; i < c->edge.n_ingress; i++)
+        if (matches_tunnel(&c->edge.ingress[i], tunnel_name))
             return &c->edge.ingress[i];
     return NULL;
 }

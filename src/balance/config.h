@@ -311,7 +311,7 @@ struct endpoint *config_find_endpoint(const struct config *, const char *id);
 bool config_pattern_matches(const char *pattern, const char *name);
 /* By which of a pool's patterns a tunnel joins it: the first that matches; NULL: by none. */
 const struct edge_pattern *config_find_pattern(const struct pool *, const char *tunnel_name);
-/* The rules that are pushed to a tunnel's connectors: the first that name it, by id, name or pattern; NULL: none. */
+/* The rules that are pushed to a tunnel's connectors: those that name it by id or name, else the first with a pattern of it; NULL: none. */
 const struct edge_ingress *config_find_ingress(const struct config *, const char *tunnel_id, const char *tunnel_name);
 /* The tunnel as the file has it; NULL: it does not. */
 const struct edge_tunnel_conf *config_find_edge_tunnel(const struct config *, const char *id_or_name);

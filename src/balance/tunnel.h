@@ -13,6 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum {
+    TUNNEL_SECRET_MIN = 32,    /* bytes: what cloudflared makes, and the least it takes */
+    TUNNEL_SECRET_MAX = 128,
+};
 enum { TUNNEL_CONNECTORS_MAX = 25, TUNNEL_CONNECTIONS_MAX = 100, TUNNEL_NAME_SIZE = 64, CONNECTOR_TEXT_SIZE = 64 };
 
 /* UNKNOWN: not known yet. Of a tunnel of our edge: the process is young, and connectors that knew it have not had the time to come back. Of one

@@ -3,13 +3,12 @@
 #ifndef PENSTOCK_EDGE_TOKEN_H
 #define PENSTOCK_EDGE_TOKEN_H
 
+#include "balance/tunnel.h"
 #include "base/slice.h"
 #include "base/uuid.h"
 
 enum {
     TUNNEL_ACCOUNT_SIZE = 65,  /* letters, digits, "-" and "_"; NUL included */
-    TUNNEL_SECRET_MIN = 32,    /* bytes: what cloudflared makes, and the least it takes */
-    TUNNEL_SECRET_MAX = 128,
     TUNNEL_TOKEN_MAX = 4096,   /* characters of a token or a credentials file */
 };
 

@@ -94,6 +94,14 @@ static void make_key_pair(const char *name)
     require(chmod(in_folder(key), strstr(name, "open") ? 0644 : 0600) == 0, key);
 }
 
+static void make_edge_key_pair(const char *name)
+{
+    char key[64];
+    make_certificate(&(struct certificate){ .name = name, .common = "edge", .alternatives = "DNS:*.cftunnel.com", .ends = 86400 });
+    snprintf(key, sizeof key, "%s.key", name);
+    require(chmod(in_folder(key), 0600) == 0, key);
+}
+
 static int set_up(void **state)
 {
     if (make_test_folder(state) != 0 || chmod(test_folder, 0755) != 0 || mkdir(in_folder("pki"), 0755) != 0)
@@ -101,6 +109,7 @@ static int set_up(void **state)
     make_key_pair("pki/app");
     make_key_pair("pki/other");
     make_key_pair("pki/open");
+    make_edge_key_pair("pki/edge");
     copy_folder("tests/unit/conf/broken", "broken");
     copy_folder("tests/unit/conf/broken/parts", "broken/parts");
     copy_folder("conf/examples", "examples");
@@ -721,9 +730,11 @@ static void test_examples_load(void **state)
     make_key_pair("examples/app");
     make_key_pair("examples/other");
     make_key_pair("examples/ca");
+    make_edge_key_pair("examples/edge");
     write_file("examples/admin.token", "token\n", 0600);
     write_file("examples/access.secret", "secret\n", 0600);
     write_file("examples/hook.secret", SECRET "\n", 0600);
+    write_file("examples/ams.secret", "U1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1M=\n", 0600);
     write_file("examples/chat.url", "https://chat.example.com/hook/1\n", 0600);
     int n = scandir(in_folder("examples"), &entries, NULL, alphasort);
     for (int i = 0; i < n; i++) {
