@@ -124,7 +124,7 @@ static void tell_control(struct edge_connection *c, enum line_state state, enum 
     struct line_message *l = calloc(1, sizeof *l);
     if (!l)
         return;
-    *l = (struct line_message){ .message.handle = handle_line_message, .options = &c->worker->options, .line = c->line_id, .state = state, .reason = reason };
+    *l = (struct line_message){ .message.handle = handle_line_message, .options = c->worker->given, .line = c->line_id, .state = state, .reason = reason };
     list_init(&l->message.link);
     snprintf(l->tunnel, sizeof l->tunnel, "%s", c->tunnel->id);
     snprintf(l->detail, sizeof l->detail, "%s", detail ? detail : "");
@@ -302,7 +302,7 @@ static void ask_control(struct edge_connection *c, const struct rpc_event *event
     }
     r->message.handle = handle_registration;
     list_init(&r->message.link);
-    r->options = &w->options;
+    r->options = w->given;
     fill_registration(&r->registration, &event->registration);
     r->registration.worker = w->options.index;
     r->registration.peer = c->peer;
@@ -336,7 +336,7 @@ static void pass_local_configuration(struct edge_connection *c, struct slice jso
         return;
     l->message.handle = handle_local_configuration;
     list_init(&l->message.link);
-    l->options = &c->worker->options;
+    l->options = c->worker->given;
     snprintf(l->tunnel, sizeof l->tunnel, "%s", c->tunnel->id);
     snprintf(l->connector, sizeof l->connector, "%s", c->connector->id);
     l->n = json.n;
@@ -572,7 +572,7 @@ static void push_ended(struct edge_connection *c)
         return;
     m->message.handle = handle_pushed;
     list_init(&m->message.link);
-    m->options = &c->worker->options;
+    m->options = c->worker->given;
     snprintf(m->tunnel, sizeof m->tunnel, "%s", c->tunnel->id);
     snprintf(m->connector, sizeof m->connector, "%s", c->connector->id);
     m->version = p->version;

@@ -27,6 +27,7 @@ struct edge_listener {
 struct edge_worker {
     struct ev_loop *loop;
     struct edge_worker_options options;
+    const struct edge_worker_options *given; /* the same, for messages to control: it outlives them */
     struct tunnel_gate gate;
     struct mailbox mailbox;
     struct timers timers;

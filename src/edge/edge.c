@@ -47,6 +47,28 @@ struct listen_message {
     int fds[];
 };
 
+struct listening_message {
+    struct message message;
+    const struct edge_worker_options *options;
+};
+
+static void handle_listening(struct message *m, void *owner)
+{
+    struct listening_message *l = CONTAINER_OF(m, struct listening_message, message);
+    (void)owner;
+    l->options->listening(l->options->arg, l->options->index);
+    free(l);
+}
+
+/* Control may close the former sockets, and free the former server. */
+static void tell_listening(struct edge_worker *w)
+{
+    struct listening_message *l = mem_zero(sizeof *l);
+    *l = (struct listening_message){ .message.handle = handle_listening, .options = w->given };
+    list_init(&l->message.link);
+    mailbox_post(w->options.control, &l->message);
+}
+
 static void handle_listen(struct message *m, void *owner)
 {
     struct listen_message *given = CONTAINER_OF(m, struct listen_message, message);
@@ -62,6 +84,7 @@ static void handle_listen(struct message *m, void *owner)
         ev_io_init(&l->io, on_acceptable, given->fds[i], EV_READ);
         ev_io_start(w->loop, &l->io);
     }
+    tell_listening(w);
     free(given);
 }
 
@@ -124,7 +147,7 @@ static void handle_gone(struct message *m, void *owner)
 static void tell_gone(struct edge_worker *w, const struct edge_answer *a)
 {
     struct gone_message *g = mem_zero(sizeof *g);
-    *g = (struct gone_message){ .message.handle = handle_gone, .options = &w->options, .line = a->line->id };
+    *g = (struct gone_message){ .message.handle = handle_gone, .options = w->given, .line = a->line->id };
     list_init(&g->message.link);
     snprintf(g->tunnel, sizeof g->tunnel, "%s", a->tunnel->id);
     if (tunnel_set_line_state(a->tunnel, a->line, LINE_CLOSED))
@@ -238,7 +261,7 @@ void edge_worker_check_stopped(struct edge_worker *w)
     if (!w->stopping || !w->stopped || !list_empty(&w->connections))
         return;
     struct stopped_message *m = mem_zero(sizeof *m);
-    *m = (struct stopped_message){ .message.handle = handle_stopped, .options = &w->options, .stopped = w->stopped };
+    *m = (struct stopped_message){ .message.handle = handle_stopped, .options = w->given, .stopped = w->stopped };
     list_init(&m->message.link);
     w->stopped = NULL;
     mailbox_post(w->options.control, &m->message);
@@ -339,6 +362,7 @@ struct edge_worker *edge_worker_new(struct ev_loop *loop, const struct edge_work
     struct edge_worker *w = mem_zero(sizeof *w);
     w->loop = loop;
     w->options = *options;
+    w->given = options;
     w->gate = (struct tunnel_gate){ .worker = w, .open = gate_open };
     mailbox_init(&w->mailbox, loop, w);
     timers_init(&w->timers, loop);

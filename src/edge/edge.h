@@ -70,7 +70,7 @@ struct edge_worker_options {
     void (*listening)(void *arg, unsigned index);
 };
 
-/* Any thread, before the loop runs. */
+/* Any thread, before the loop runs. The options must outlive what it posts to control. */
 struct edge_worker *edge_worker_new(struct ev_loop *, const struct edge_worker_options *);
 /* Closes what is open. After the loop has ended. */
 void edge_worker_free(struct edge_worker *);
