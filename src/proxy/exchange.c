@@ -178,7 +178,7 @@ static void answer(struct exchange *ex, unsigned status, enum reason reason, con
     abort_upstream(ex);
     release_endpoint(ex);
     list_remove(&ex->queue);
-    ex->queue_until = 0;
+    ex->queue_until = ex->upstream_until = 0;
     reply_compose(&reply, status, why, retry_after);
     set_state(ex, EXCHANGE_RESPONDING);
     ex->local_reply = true;
@@ -452,6 +452,22 @@ static void ask_for_body(struct exchange *ex)
     ex->client_ops->want_body(ex->client);
 }
 
+/* For upstreams that don't keep time themselves: anew whenever something moved. */
+static void await_upstream(struct exchange *ex)
+{
+    nsec_t at_most = 0;
+    if (ex->upstream && !ex->upstream_ops->keeps_time && !ex->blocked_by_client) {
+        if (ex->state == EXCHANGE_SENT)
+            at_most = ex->timeouts->response_header;
+        else if (ex->state == EXCHANGE_RESPONDING)
+            at_most = ex->timeouts->response_idle;
+    }
+    if (!at_most && !ex->upstream_until)
+        return;
+    ex->upstream_until = at_most ? worker_now(ex->worker) + at_most : 0;
+    arm_timer(ex);
+}
+
 /* Sends what there is of the body, until the upstream has no room or nothing is left. */
 static void send_body(struct exchange *ex)
 {
@@ -464,6 +480,8 @@ static void send_body(struct exchange *ex)
         if (taken < 0)
             return; /* it will tell from its own event */
         mark_sent(ex, (size_t)taken);
+        if (taken > 0)
+            await_upstream(ex);
         if ((size_t)taken < piece.n)
             return;
         ex->body_finished = last;
@@ -471,17 +489,6 @@ static void send_body(struct exchange *ex)
     if (ex->state == EXCHANGE_RAW)
         forget_body(ex); /* it may be idle for days */
     ask_for_body(ex);
-}
-
-/* For upstreams that don't keep time themselves. 0: nothing is awaited. */
-static void await_upstream(struct exchange *ex, nsec_t at_most)
-{
-    if (ex->upstream_ops->keeps_time || ex->state == EXCHANGE_RAW)
-        at_most = 0;
-    if (!at_most && !ex->upstream_until)
-        return;
-    ex->upstream_until = at_most ? worker_now(ex->worker) + at_most : 0;
-    arm_timer(ex);
 }
 
 static void send_request(struct exchange *ex)
@@ -498,7 +505,7 @@ static void send_request(struct exchange *ex)
     ex->body_blocked = !ex->body_ended; /* once there is room the client is asked on: an Expect is answered, a pause ends */
     ssize_t taken = ex->upstream_ops->send_head(ex->upstream, &out, piece, last);
     ex->times.sent = worker_now(ex->worker);
-    await_upstream(ex, ex->timeouts->response_header);
+    await_upstream(ex);
     if (taken < 0)
         return;
     mark_sent(ex, (size_t)taken);
@@ -779,6 +786,7 @@ void exchange_client_writable(struct exchange *ex)
     if (!ex->blocked_by_client)
         return;
     ex->blocked_by_client = false;
+    await_upstream(ex);
     ex->upstream_ops->want_body(ex->upstream);
 }
 
@@ -894,8 +902,7 @@ static enum exchange_hold after_giving(struct exchange *ex, ssize_t taken, size_
         return EXCHANGE_LET_GO;
     }
     ex->blocked_by_client = (size_t)taken < given;
-    if (ex->upstream_until)
-        await_upstream(ex, ex->timeouts->response_idle);
+    await_upstream(ex);
     return EXCHANGE_HOLDS;
 }
 
@@ -916,7 +923,6 @@ enum exchange_hold exchange_response(struct exchange *ex, struct http_head *head
     if (!ex->only)
         reply_count_status(ex->worker, status);
     set_state(ex, EXCHANGE_RESPONDING);
-    await_upstream(ex, ex->timeouts->response_idle);
     ssize_t n = ex->client_ops->send_head(ex->client, &out, body, last);
     if (status != 101 || n == SEND_FAILED)
         return after_giving(ex, n, body.n, last, taken);
@@ -943,8 +949,6 @@ static void upstream_is_late(struct exchange *ex)
 {
     ex->upstream_until = 0;
     if (ex->state >= EXCHANGE_RESPONDING) {
-        if (ex->blocked_by_client) /* then it is the client who is late, and watched over by its own side */
-            return;
         exchange_cut(ex, REASON_RESPONSE_IDLE);
         return;
     }
