@@ -20,7 +20,7 @@
 #include "monitors/scheduler.h"
 #include "net/resolver.h"
 #include "proxy/access_log.h"
-#include "proxy/client_count.h"
+#include "net/peer_count.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -50,7 +50,7 @@ struct daemon {
     ev_timer overdue;  /* of a stop */
     ev_tstamp began;
     struct outbox outbox;
-    struct client_counts *client_counts;
+    struct peer_counts *peer_counts;
 };
 
 static bool refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -322,10 +322,10 @@ static bool start_workers(struct daemon *d, const struct config *config)
 {
     struct control *control = &d->control;
     char error[128];
-    d->client_counts = client_counts_new();
+    d->peer_counts = peer_counts_new();
     struct threads_options options = {
         .n = config->workers,
-        .worker = { .epoch = &control->epoch, .access_log = control->access_log, .client_counts = d->client_counts, .control = &control->mailbox,
+        .worker = { .epoch = &control->epoch, .access_log = control->access_log, .peer_counts = d->peer_counts, .control = &control->mailbox,
                     .notice = health_take_notice, .adopted = on_adopted, .arg = control },
         .control = &control->mailbox,
         .ended = on_worker_ended,
@@ -416,8 +416,8 @@ static void daemon_free(struct daemon *d)
     threads_free(control->threads);
     if (control->admin)
         worker_free(control->admin);
-    if (d->client_counts)
-        client_counts_free(d->client_counts);
+    if (d->peer_counts)
+        peer_counts_free(d->peer_counts);
     mailbox_clear(&control->mailbox); /* the last probes come back */
     if (control->scheduler)
         scheduler_free(control->scheduler);

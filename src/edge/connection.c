@@ -23,13 +23,26 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int events);
 static void connection_on_timer(struct timer *timer);
 static nghttp2_session_callbacks *make_callbacks(void);
 
+static bool admit_stranger(struct edge_worker *w, const struct address *peer)
+{
+    return w->tls && peer_count_enter(w->strangers_by_address, peer, EDGE_STRANGERS, EDGE_STRANGERS_PER_ADDRESS);
+}
+
+static void no_stranger_any_more(struct edge_connection *c)
+{
+    if (!c->is_stranger)
+        return;
+    c->is_stranger = false;
+    peer_count_leave(c->worker->strangers_by_address, &c->peer);
+}
+
 /* The only place that changes the phase. */
 static void set_phase(struct edge_connection *c, enum connection_phase phase)
 {
     static const char *const names[] = { "handshake", "stranger", "asked", "moving", "serving", "draining", "closed" };
     trace(TRACE_EDGE, "connection %p: %s -> %s", (void *)c, names[c->phase], names[phase]);
-    if (c->phase < CONNECTION_SERVING && phase >= CONNECTION_SERVING)
-        c->worker->strangers--;
+    if (phase >= CONNECTION_SERVING || phase == CONNECTION_MOVING)
+        no_stranger_any_more(c);
     c->phase = phase;
 }
 
@@ -443,7 +456,6 @@ static void move_away(struct edge_connection *c, unsigned to)
         }
     }
     set_phase(c, CONNECTION_MOVING);
-    w->strangers--;
     stream_watch(&c->stream, w->loop, 0);
     timer_disarm(&w->timers, &c->timer);
     list_remove(&c->link);
@@ -457,7 +469,6 @@ void edge_connection_adopt(struct edge_worker *w, struct edge_connection *c)
 {
     c->worker = w;
     c->stream.loop = NULL;
-    w->strangers++;
     list_push_back(&w->connections, &c->link);
     serve_from_now_on(c);
     if (stream_has_pending(&c->stream)) /* bytes OpenSSL had taken off the socket before */
@@ -742,10 +753,7 @@ static void hear_of_it(struct edge_connection *c)
 
 static bool feed(struct edge_connection *c, const uint8_t *bytes, size_t n)
 {
-    c->in_callbacks = true;
-    ssize_t used = nghttp2_session_mem_recv(c->session, bytes, n);
-    c->in_callbacks = false;
-    return used == (ssize_t)n;
+    return nghttp2_session_mem_recv(c->session, bytes, n) == (ssize_t)n;
 }
 
 static void oversize_head(void *arg, int32_t id)
@@ -989,22 +997,29 @@ void edge_connection_stream_ended(struct edge_connection *c, struct list *link)
 
 void edge_connection_accept(struct edge_worker *w, int fd, const struct sockaddr_storage *peer)
 {
-    SSL *ssl = w->tls && w->strangers < EDGE_STRANGERS ? tls_server_session(w->tls) : NULL;
+    struct address from;
+    memcpy(&from, peer, sizeof from);
+    if (!admit_stranger(w, &from)) {
+        close(fd);
+        return;
+    }
+    SSL *ssl = tls_server_session(w->tls);
     struct edge_connection *c = ssl ? calloc(1, sizeof *c) : NULL;
     if (!c) {
+        peer_count_leave(w->strangers_by_address, &from);
         SSL_free(ssl);
         close(fd);
         return;
     }
+    c->is_stranger = true;
+    c->peer = from;
     c->worker = w;
     list_init(&c->dirty);
     list_init(&c->streams);
     list_init(&c->news);
     timer_init(&c->timer, connection_on_timer);
-    memcpy(&c->peer, peer, sizeof c->peer);
     stream_init(&c->stream, fd, ssl, connection_on_io);
     list_push_back(&w->connections, &c->link);
-    w->strangers++;
     timer_arm(&w->timers, &c->timer, EDGE_HANDSHAKE_SECONDS * NSEC_PER_SEC);
     stream_watch(&c->stream, w->loop, EV_READ);
 }

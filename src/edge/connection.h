@@ -69,7 +69,7 @@ struct edge_connection {
     unsigned n_streams;
     struct buffer *pending;  /* bytes the socket did not take */
     bool want_flush;
-    bool in_callbacks;       /* nghttp2 is on the stack */
+    bool is_stranger;        /* counted among those that are not registered yet */
     bool close_after;        /* once everything is sent and no stream is left */
 
     nsec_t received_at;      /* the last bytes */

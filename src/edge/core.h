@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "edge/edge.h"
 #include "http/head.h"
+#include "net/peer_count.h"
 #include "net/timer.h"
 
 #include <uthash.h>
@@ -38,7 +39,7 @@ struct edge_worker {
     struct list dirty;             /* connections with something to send or to tell, before the loop waits */
     struct edge_connection *by_ticket, *by_line; /* uthash */
     uint64_t next_ticket;
-    unsigned strangers;            /* connections that are not registered yet */
+    struct peer_counts *strangers_by_address; /* connections that are not registered yet */
     struct gate_tunnel *tunnels;   /* uthash: what the gate keeps of each tunnel it met */
     const struct steering_policy *policy; /* among connectors */
     void *policy_config;

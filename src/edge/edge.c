@@ -369,6 +369,7 @@ struct edge_worker *edge_worker_new(struct ev_loop *loop, const struct edge_work
     timers_refresh(&w->timers);
     timer_init(&w->stop_timer, on_stop_timer);
     buffer_pool_init(&w->buffers, EDGE_BUFFERS_KEPT);
+    w->strangers_by_address = peer_counts_new();
     struct list *const lists[] = { &w->listeners, &w->connections, &w->dead, &w->dirty, &w->relays };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
@@ -401,6 +402,7 @@ void edge_worker_free(struct edge_worker *w)
     timer_disarm(&w->timers, &w->stop_timer);
     timers_clear(&w->timers);
     buffer_pool_clear(&w->buffers);
+    peer_counts_free(w->strangers_by_address);
     free(w);
 }
 

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "http/chunked.h"
 #include "net/tls.h"
-#include "proxy/client_count.h"
+#include "net/peer_count.h"
 #include "proxy/exchange.h"
 #include "proxy/reply.h"
 
@@ -147,7 +147,7 @@ static void client_close(struct client *c)
     count_sent(c);
     h1_out_clear(&c->out, &w->buffers);
     if (c->counted)
-        client_count_leave(w->options.client_counts, &c->peer);
+        peer_count_leave(w->options.peer_counts, &c->peer);
     list_remove(&c->link);
     list_push_back(&w->dead_clients, &c->link);
     gauge_add(&w->counters.connections, -1);
@@ -893,9 +893,9 @@ static bool within_limits(struct client *c)
 {
     struct worker *w = c->worker;
     const struct limits *limits = limits_of(c);
-    if (c->listener->is_unix || !w->options.client_counts || !(limits->connections || limits->connections_per_client))
+    if (c->listener->is_unix || !w->options.peer_counts || !(limits->connections || limits->connections_per_client))
         return true;
-    c->counted = client_count_enter(w->options.client_counts, &c->peer, limits->connections, limits->connections_per_client);
+    c->counted = peer_count_enter(w->options.peer_counts, &c->peer, limits->connections, limits->connections_per_client);
     return c->counted;
 }
 

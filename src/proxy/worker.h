@@ -14,13 +14,13 @@
 
 struct worker;
 struct log_sink;
-struct client_counts; /* proxy/client_count.h */
+struct peer_counts; /* net/peer_count.h */
 
 struct worker_options {
     unsigned index;             /* 0 … workers-1: its place in endpoint_live.counts */
     struct balance_epoch *epoch;
     struct log_sink *access_log; /* NULL: none */
-    struct client_counts *client_counts; /* shared by all workers; NULL: connections are not limited */
+    struct peer_counts *peer_counts; /* shared by all workers; NULL: connections are not limited */
     const struct tunnel_gate *gate; /* to the tunnels of our own edge; NULL: there are none */
     struct mailbox *control;    /* where probes go back to and notices are posted */
     /* Both run on the control thread, brought there by its mailbox. An endpoint failed (`ejected`: and this failure ejected it). */

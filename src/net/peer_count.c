@@ -1,50 +1,50 @@
-#include "proxy/client_count.h"
+#include "net/peer_count.h"
 
 #include "base/mem.h"
 
 #include <pthread.h>
 #include <uthash.h>
 
-struct client_key {
+struct peer_key {
     uint8_t bytes[8]; /* an IPv6 /64, or ::ffff and the IPv4 address */
 };
 
-struct client_entry {
-    struct client_key key;
+struct peer_entry {
+    struct peer_key key;
     unsigned connections;
     UT_hash_handle hh;
 };
 
-struct client_counts {
+struct peer_counts {
     pthread_mutex_t lock;
     unsigned connections;
-    struct client_entry *clients; /* only those with connections */
+    struct peer_entry *peers; /* only those with connections */
 };
 
-struct client_counts *client_counts_new(void)
+struct peer_counts *peer_counts_new(void)
 {
-    struct client_counts *counts = mem_zero(sizeof *counts);
+    struct peer_counts *counts = mem_zero(sizeof *counts);
     pthread_mutex_init(&counts->lock, NULL);
     return counts;
 }
 
-void client_counts_free(struct client_counts *counts)
+void peer_counts_free(struct peer_counts *counts)
 {
     if (!counts)
         return;
-    struct client_entry *entry, *next;
-    HASH_ITER(hh, counts->clients, entry, next)
+    struct peer_entry *entry, *next;
+    HASH_ITER(hh, counts->peers, entry, next)
     {
-        HASH_DEL(counts->clients, entry);
+        HASH_DEL(counts->peers, entry);
         free(entry);
     }
     pthread_mutex_destroy(&counts->lock);
     free(counts);
 }
 
-static struct client_key key_of(const struct address *a)
+static struct peer_key key_of(const struct address *a)
 {
-    struct client_key key = { { 0, 0, 0xff, 0xff } };
+    struct peer_key key = { { 0, 0, 0xff, 0xff } };
     if (a->sa.sa_family == AF_INET)
         memcpy(key.bytes + 4, &a->v4.sin_addr, 4);
     else if (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr))
@@ -54,31 +54,31 @@ static struct client_key key_of(const struct address *a)
     return key;
 }
 
-static struct client_entry *find_or_add(struct client_counts *counts, const struct client_key *key)
+static struct peer_entry *find_or_add(struct peer_counts *counts, const struct peer_key *key)
 {
-    struct client_entry *entry;
-    HASH_FIND(hh, counts->clients, key, sizeof *key, entry);
+    struct peer_entry *entry;
+    HASH_FIND(hh, counts->peers, key, sizeof *key, entry);
     if (!entry && (entry = calloc(1, sizeof *entry))) {
         entry->key = *key;
-        HASH_ADD(hh, counts->clients, key, sizeof entry->key, entry);
+        HASH_ADD(hh, counts->peers, key, sizeof entry->key, entry);
     }
     return entry;
 }
 
-static void drop_if_unused(struct client_counts *counts, struct client_entry *entry)
+static void drop_if_unused(struct peer_counts *counts, struct peer_entry *entry)
 {
     if (entry->connections)
         return;
-    HASH_DEL(counts->clients, entry);
+    HASH_DEL(counts->peers, entry);
     free(entry);
 }
 
-bool client_count_enter(struct client_counts *counts, const struct address *a, unsigned limit, unsigned limit_per_client)
+bool peer_count_enter(struct peer_counts *counts, const struct address *a, unsigned limit, unsigned limit_per_client)
 {
-    struct client_key key = key_of(a);
+    struct peer_key key = key_of(a);
     bool allowed = false;
     pthread_mutex_lock(&counts->lock);
-    struct client_entry *entry = find_or_add(counts, &key);
+    struct peer_entry *entry = find_or_add(counts, &key);
     if (entry) {
         allowed = (!limit || counts->connections < limit) && (!limit_per_client || entry->connections < limit_per_client);
         if (allowed) {
@@ -91,12 +91,12 @@ bool client_count_enter(struct client_counts *counts, const struct address *a, u
     return allowed;
 }
 
-void client_count_leave(struct client_counts *counts, const struct address *a)
+void peer_count_leave(struct peer_counts *counts, const struct address *a)
 {
-    struct client_key key = key_of(a);
-    struct client_entry *entry;
+    struct peer_key key = key_of(a);
+    struct peer_entry *entry;
     pthread_mutex_lock(&counts->lock);
-    HASH_FIND(hh, counts->clients, &key, sizeof key, entry);
+    HASH_FIND(hh, counts->peers, &key, sizeof key, entry);
     if (entry) {
         counts->connections--;
         entry->connections--;
