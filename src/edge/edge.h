@@ -20,7 +20,7 @@ struct edge_worker;
 
 enum {
     EDGE_HANDSHAKE_SECONDS = 10,     /* from accept to the registration call */
-    EDGE_STRANGERS_PER_ADDRESS = 32, /* connections of one address that are not registered yet */
+    EDGE_STRANGERS_PER_ADDRESS = 1024, /* connections of one address that are not registered yet */
     EDGE_STRANGERS = 4096,           /* of all addresses, per worker: a herd comes back at once */
     EDGE_UPLOAD_WINDOW = 192 * 1024, /* bytes of one upload the connector has not taken yet */
     EDGE_HEAD_MAX = 48 * 1024,       /* a response's head; larger: 502 for that request, and the connection lives */
