@@ -253,7 +253,6 @@ static bool start_http2(struct edge_connection *c)
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_peer_max_concurrent_streams(option, STREAMS_MAX);
         nghttp2_option_set_max_send_header_block_length(option, EDGE_SCRATCH_SIZE);
-        nghttp2_option_set_no_http_messaging(option, 1); /* what comes back is judged by our own rules */
         made = nghttp2_session_client_new2(&c->session, callbacks, c, option) == 0;
     }
     nghttp2_option_del(option);
