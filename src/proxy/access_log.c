@@ -1,5 +1,6 @@
 #include "proxy/access_log.h"
 
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -7,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 struct log_block {
@@ -231,17 +233,35 @@ void log_lines_set_format(struct log_lines *lines, enum access_log_format format
     lines->format = format;
 }
 
+/* While the writing thread is behind, lines are collected in the last block that waits: else a few dozen turns of the loop with a line
+ * each would use up all blocks. Under the lock. */
+static bool append_to_last(struct log_sink *sink, const struct log_block *block)
+{
+    if (!sink->first)
+        return false;
+    struct log_block *last = CONTAINER_OF(sink->last, struct log_block, next);
+    if (sizeof last->data - last->n < block->n)
+        return false;
+    memcpy(last->data + last->n, block->data, block->n);
+    last->n += block->n;
+    return true;
+}
+
 void log_lines_flush(struct log_lines *lines)
 {
     struct log_block *block = lines->block;
     struct log_sink *sink = lines->sink;
     if (!block || !block->n)
         return;
-    lines->block = NULL;
-    block->next = NULL;
     pthread_mutex_lock(&sink->lock);
-    *sink->last = block;
-    sink->last = &block->next;
+    if (append_to_last(sink, block)) {
+        block->n = 0;
+    } else {
+        lines->block = NULL;
+        block->next = NULL;
+        *sink->last = block;
+        sink->last = &block->next;
+    }
     pthread_cond_signal(&sink->wake);
     pthread_mutex_unlock(&sink->lock);
 }

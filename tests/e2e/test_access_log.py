@@ -1,7 +1,9 @@
 """The access log: a line per request, in both formats, whatever a client puts into it; reopened on SIGUSR1."""
 
 import json
+import os
 import re
+import select
 import signal
 
 import pytest
@@ -92,6 +94,27 @@ def test_reopened_on_sigusr1(serve, origin):
     daemon.get("/after")
     wait_until(lambda: "/after" in daemon.access_log_path.read_text())
     assert "/after" not in rotated.read_text()
+
+
+def test_reader_that_is_slow_costs_no_line(serve, origin, folder):
+    """A pipe that nobody reads for a while: what does not fit into it waits, and no request does."""
+    path = folder / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDWR)  # so that opening it for writing does not wait
+    daemon = serve(origin, access_log={"path": path})
+    try:
+        with daemon.connect() as connection:
+            for n in range(900):
+                assert connection.request("GET", f"/{n:04}").status == 200
+        seen = b""
+        while seen.count(b"\n") < 900:
+            assert select.select([reader], [], [], 15)[0], f"{seen.count(10)} lines"
+            seen += os.read(reader, 65536)
+    finally:
+        os.set_blocking(reader, False)
+        daemon.stop()
+        os.close(reader)
+    assert [json.loads(line)["target"] for line in seen.splitlines()] == [f"/{n:04}" for n in range(900)]
 
 
 def test_off(serve, origin):
