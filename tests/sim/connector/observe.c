@@ -83,7 +83,7 @@ static unsigned ready(const struct sim *sim)
 static unsigned answer_ready(struct sim *sim, struct text *body)
 {
     unsigned n = ready(sim), status = n ? 200 : 503;
-    text_addf(body, "{\"status\":%u,\"readyConnections\":%u,\"connectorId\":\"%s\"}\n", status, n, sim->connectors[0]->id);
+    text_addf(body, "{\"status\":%u,\"readyConnections\":%u,\"connectorId\":\"%s\"}", status, n, sim->connectors[0]->id);
     return status;
 }
 
@@ -91,7 +91,7 @@ static unsigned answer_config(struct sim *sim, struct text *body)
 {
     struct connector *k = sim->connectors[0];
     char *rules = json_dumps(k->ingress->json, JSON_COMPACT);
-    text_addf(body, "{\"version\":%d,\"config\":%s}\n", k->version, rules);
+    text_addf(body, "{\"version\":%d,\"config\":%s}", k->version, rules);
     free(rules);
     return 200;
 }

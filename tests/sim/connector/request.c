@@ -332,16 +332,15 @@ static bool is_chunked(const struct request *r)
 static void add_hop_fields(struct request *r, struct bytes *head)
 {
     char length[64];
-    if (r->kind == REQUEST_WEBSOCKET) {
+    if (r->kind == REQUEST_WEBSOCKET)
         bytes_add_text(head, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-Websocket-Version: 13\r\n");
-        return;
-    }
-    bytes_add_text(head, "Connection: keep-alive\r\n");
+    else
+        bytes_add_text(head, "Connection: keep-alive\r\n");
     if (!r->has_accept_encoding && !r->has_range && strcmp(r->method, "HEAD") != 0)
         bytes_add_text(head, "Accept-Encoding: gzip\r\n");
     if (is_chunked(r)) {
         bytes_add_text(head, "Transfer-Encoding: chunked\r\n");
-    } else if (!r->up_ended) {
+    } else if (!r->up_ended && r->kind != REQUEST_WEBSOCKET) {
         snprintf(length, sizeof length, "Content-Length: %lld\r\n", (long long)r->content_length);
         bytes_add_text(head, length);
     }
