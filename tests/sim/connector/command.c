@@ -14,8 +14,9 @@ static const char *const state_names[] = { "off", "waiting", "queued", "connecti
 static json_t *connection_status(const struct connection *c)
 {
     json_int_t streams = 0;
-    for (struct list *node = c->session ? c->session->requests.next : NULL; node && node != &c->session->requests; node = node->next)
-        streams++;
+    if (c->session)
+        LIST_FOR_EACH (node, &c->session->requests)
+            streams++;
     const char *edge = c->slot < 0 ? "" : c->connector->sim->edges[c->slot].text;
     return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I}", "index", (int)c->index, "state", state_names[c->state], "edge", edge,
                      "location", c->location, "requests", (json_int_t)c->requests, "streams", streams);
@@ -33,13 +34,15 @@ static json_t *connector_status(const struct connector *k)
 static json_t *run_status(struct sim *sim)
 {
     json_t *connectors = json_array();
-    json_int_t ready = 0;
+    json_int_t ready = 0, connections = 0;
     for (unsigned i = 0; i < sim->n_connectors; i++) {
         ready += connector_ready(sim->connectors[i]);
+        connections += sim->connectors[i]->n_connections;
         if (i < LISTED_MAX)
             json_array_append_new(connectors, connector_status(sim->connectors[i]));
     }
-    return json_pack("{s:b, s:I, s:I, s:o}", "ok", 1, "ready", ready, "requests", (json_int_t)sim->requests, "connectors", connectors);
+    return json_pack("{s:b, s:I, s:I, s:I, s:o}", "ok", 1, "ready", ready, "connections", connections, "requests",
+                     (json_int_t)sim->requests, "connectors", connectors);
 }
 
 /* --- what is done to connections --- */
@@ -164,8 +167,8 @@ char *command_run(struct sim *sim, const char *line)
         answer = json_pack("{s:b}", "ok", 1);
     else
         answer = json_pack("{s:s}", "error",
-                           "the commands are status; goaway, reset-control, end-control, close, cut [INDEX]; mute-ping, silent, never-register, "
-                           "wrong-secret, broken-headers, no-meta on|off; refuse N; huge-header BYTES");
+                           "the commands are status; goaway, reset-control, end-control, close, cut [INDEX]; mute-ping, silent, "
+                           "never-register, wrong-secret, broken-headers, no-meta on|off; refuse N; huge-header BYTES");
     char *text = json_dumps(answer, JSON_COMPACT);
     json_decref(answer);
     return text;

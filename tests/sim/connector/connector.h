@@ -1,5 +1,5 @@
-/* A connector: an id, a tunnel's credentials, ingress rules, and its connections to the edge, which it opens, opens again and at the end
- * closes as cloudflared does. */
+/* A connector: an id, a tunnel's credentials, ingress rules, and its connections to the edge, which it opens, opens again and at
+ * the end closes as cloudflared does. */
 #ifndef PENSTOCK_SIM_CONNECTOR_H
 #define PENSTOCK_SIM_CONNECTOR_H
 
@@ -8,7 +8,9 @@
 #include "tests/sim/connector/ingress.h"
 #include "tests/sim/connector/session.h"
 
-enum connection_state { CONNECTION_OFF, CONNECTION_WAITING, CONNECTION_QUEUED, CONNECTION_UP, CONNECTION_REGISTERED, CONNECTION_DONE };
+enum connection_state {
+    CONNECTION_OFF, CONNECTION_WAITING, CONNECTION_QUEUED, CONNECTION_UP, CONNECTION_REGISTERED, CONNECTION_DONE
+};
 
 struct connection {
     struct list queued;

@@ -27,8 +27,8 @@ static void say(struct session *s)
     session_touch(s);
 }
 
-static ssize_t read_out(nghttp2_session *h2, int32_t stream, uint8_t *out, size_t size, uint32_t *flags, nghttp2_data_source *source,
-                        void *user)
+static ssize_t read_out(nghttp2_session *h2, int32_t stream, uint8_t *out, size_t size, uint32_t *flags,
+                        nghttp2_data_source *source, void *user)
 {
     (void)h2;
     (void)stream;
@@ -100,9 +100,9 @@ static void add_registration(struct session *s)
     const struct credentials *known = &c->connector->credentials;
     unsigned char secret[TUNNEL_SECRET_MAX];
     unsigned attempts = c->attempts < s->sim->retries ? c->attempts : s->sim->retries;
-    struct rpc_hello hello = { .account = slice_of(known->account), .secret = { (char *)secret, known->secret_size }, .features = features,
-                               .version = slice_of(s->sim->version), .arch = SLICE("linux_amd64"), .index = (uint8_t)c->index,
-                               .attempts = (uint8_t)attempts };
+    struct rpc_hello hello = { .account = slice_of(known->account), .secret = { (char *)secret, known->secret_size },
+                               .version = slice_of(s->sim->version), .arch = SLICE("linux_amd64"), .features = features,
+                               .index = (uint8_t)c->index, .attempts = (uint8_t)attempts };
     memcpy(secret, known->secret, known->secret_size);
     secret[0] ^= s->sim->faults.wrong_secret;
     id_bytes(known->tunnel, hello.tunnel);
@@ -208,13 +208,18 @@ static void on_answer(struct session *s, const struct rpc_answer *a)
     }
 }
 
+static uint32_t registration_question(const struct control *c)
+{
+    return c->state == CONTROL_REGISTERING ? QUESTION_CALL : UINT32_MAX;
+}
+
 void control_on_data(struct session *s, struct slice data)
 {
     struct control *c = &s->control;
     struct rpc_answer answer;
     const char *wrong = NULL;
     bytes_add(&c->in, data);
-    while (c->state != CONTROL_OVER && rpc_take(&c->in, c->state == CONTROL_REGISTERING ? QUESTION_CALL : UINT32_MAX, &answer, &wrong))
+    while (c->state != CONTROL_OVER && rpc_take(&c->in, registration_question(c), &answer, &wrong))
         on_answer(s, &answer);
     if (wrong)
         session_fail(s, LOSS_REFUSED, "RPC: %s", wrong);

@@ -31,7 +31,8 @@ static char *text_of(json_t *object, const char *key)
 
 static const char *rule_read(struct rule *r, json_t *json, bool last)
 {
-    const char *path = json_string_value(json_object_get(json, "path")), *service = json_string_value(json_object_get(json, "service"));
+    const char *path = json_string_value(json_object_get(json, "path"));
+    const char *service = json_string_value(json_object_get(json, "service"));
     r->hostname = text_of(json, "hostname");
     if (r->hostname && strcmp(r->hostname, "*") == 0) {
         free(r->hostname);

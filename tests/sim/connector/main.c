@@ -1,8 +1,9 @@
-/* A stand-in for cloudflared, for tests, measurements and the demo: dials an edge and speaks what cloudflared 2026.8 speaks over HTTP/2.
+/* A stand-in for cloudflared, for tests, measurements and the demo: dials an edge and speaks what cloudflared 2026.8 speaks over
+ * HTTP/2.
  *
- * main.c reads the options · connector.c opens connections, again and again · session.c is one of them: TLS and HTTP/2 · control.c is
- * the conversation on its control stream, rpc.c its messages · request.c is a stream that is a request, ingress.c the service it is for,
- * origin.c the connection to that · observe.c and command.c let a test look and break things. */
+ * main.c reads the options · connector.c opens connections, again and again · session.c is one of them: TLS and HTTP/2 ·
+ * control.c is the conversation on its control stream, rpc.c its messages · request.c is a stream that is a request, ingress.c
+ * the service it is for, origin.c the connection to that · observe.c and command.c let a test look and break things. */
 #include "tests/sim/connector/observe.h"
 #include "tests/sim/connector/origin.h"
 
@@ -46,9 +47,9 @@ static _Noreturn void die(const char *what, const char *why)
 /* --- options --- */
 
 enum option_id {
-    OPTION_CACERT = 256, OPTION_CONFIG, OPTION_CONNECTORS, OPTION_CONTROL, OPTION_CRED_FILE, OPTION_EDGE, OPTION_FAULT, OPTION_GRACE,
-    OPTION_HA_CONNECTIONS, OPTION_HELP, OPTION_HERD, OPTION_METRICS, OPTION_PACE, OPTION_QUIET, OPTION_RETRIES, OPTION_TOKEN, OPTION_URL,
-    OPTION_VERSION
+    OPTION_CACERT = 256, OPTION_CONFIG, OPTION_CONNECTORS, OPTION_CONTROL, OPTION_CRED_FILE, OPTION_EDGE, OPTION_FAULT,
+    OPTION_GRACE, OPTION_HA_CONNECTIONS, OPTION_HELP, OPTION_HERD, OPTION_METRICS, OPTION_PACE, OPTION_QUIET, OPTION_RETRIES,
+    OPTION_TOKEN, OPTION_URL, OPTION_VERSION
 };
 
 static const struct option long_options[] = {
@@ -201,7 +202,8 @@ static void add_tunnels(struct sim *sim, const struct options *o, struct ingress
     json_decref(json);
 }
 
-/* As cloudflared's ClientHello: P-256 only, no ALPN, no tickets. The file replaces all roots, and may hold the edge's certificate itself. */
+/* As cloudflared's ClientHello: P-256 only, no ALPN, no tickets. The file replaces all roots, and may hold the edge's certificate
+ * itself. */
 static SSL_CTX *make_tls(const char *cacert)
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_client_method());

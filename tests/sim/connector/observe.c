@@ -114,7 +114,12 @@ static unsigned answer_metrics(struct sim *sim, struct text *body)
 static const struct {
     const char *path;
     unsigned (*answer)(struct sim *, struct text *);
-} pages[] = { { "/config", answer_config }, { "/healthcheck", answer_health }, { "/metrics", answer_metrics }, { "/ready", answer_ready } };
+} pages[] = {
+    { "/config", answer_config },
+    { "/healthcheck", answer_health },
+    { "/metrics", answer_metrics },
+    { "/ready", answer_ready },
+};
 
 static void on_http(struct observer *o, struct visitor *v)
 {

@@ -253,9 +253,10 @@ static bool read_head(struct origin *o, struct slice head)
     o->upgraded = status == 101;
     while (next_line(&head, &line) && line.n)
         read_field(o, line, request_pack);
+    bool empty = o->state == ORIGIN_LENGTH && o->left == 0;
     if (o->upgraded)
         o->state = ORIGIN_UNTIL_CLOSE;
-    else if (strcmp(o->request->method, "HEAD") == 0 || status == 204 || status == 304 || (o->state == ORIGIN_LENGTH && o->left == 0))
+    else if (empty || strcmp(o->request->method, "HEAD") == 0 || status == 204 || status == 304)
         o->state = ORIGIN_DONE;
     o->request->flush |= o->state == ORIGIN_CHUNK_SIZE || !o->request->length[0];
     request_respond(o->request, status);

@@ -164,8 +164,8 @@ static size_t enough(const struct request *r)
     return r->flush ? 1 : HOLD;
 }
 
-static ssize_t read_response(nghttp2_session *h2, int32_t stream, uint8_t *out, size_t size, uint32_t *flags, nghttp2_data_source *source,
-                             void *user)
+static ssize_t read_response(nghttp2_session *h2, int32_t stream, uint8_t *out, size_t size, uint32_t *flags,
+                             nghttp2_data_source *source, void *user)
 {
     (void)user;
     struct request *r = source->ptr;
@@ -200,10 +200,11 @@ static void submit_head(struct request *r)
     snprintf(status, sizeof status, "%u", r->status);
     nv[n++] = h2_field(SLICE(":status"), slice_of(status));
     if (!r->of_connector && !r->bare)
-        nv[n++] = h2_field(SLICE("cf-cloudflared-response-headers"), faults->broken_headers ? SLICE("Q29va2ll") : bytes_slice(&r->packed));
+        nv[n++] = h2_field(SLICE("cf-cloudflared-response-headers"),
+                           faults->broken_headers ? SLICE("Q29va2ll") : bytes_slice(&r->packed));
     if (!r->bare && !faults->no_meta)
         nv[n++] = h2_field(SLICE("cf-cloudflared-response-meta"),
-                        r->of_connector ? SLICE("{\"src\":\"cloudflared\"}") : SLICE("{\"src\":\"origin\"}"));
+                           r->of_connector ? SLICE("{\"src\":\"cloudflared\"}") : SLICE("{\"src\":\"origin\"}"));
     if (r->length[0])
         nv[n++] = h2_field(SLICE("content-length"), slice_of(r->length));
     /* Go's library makes these two up, and they say nothing of the response */

@@ -145,7 +145,8 @@ static void add_target(struct writer *w, size_t pointer, struct rpc_target targe
 }
 
 /* Returns the payload, whose first pointer leads to the parameters; end_call when they are there. */
-static struct object begin_call(struct writer *w, struct bytes *out, uint32_t question, enum method method, struct rpc_target target)
+static struct object begin_call(struct writer *w, struct bytes *out, uint32_t question, enum method method,
+                                struct rpc_target target)
 {
     struct object root = begin(w, out, MESSAGE_CALL);
     struct object call = add_struct(w, pointer_of(root, 0), 3, 3);

@@ -1,5 +1,5 @@
-/* The connector's half of the conversation on its control stream, message by message: Cap'n Proto RPC as cloudflared writes it, byte for
- * byte, in code of its own, so that the edge's reader is not tested with its own builder. Pure. */
+/* The connector's half of the conversation on its control stream, message by message: Cap'n Proto RPC as cloudflared writes it,
+ * byte for byte, in code of its own, so that the edge's reader is not tested with its own builder. Pure. */
 #ifndef PENSTOCK_SIM_RPC_H
 #define PENSTOCK_SIM_RPC_H
 
@@ -45,8 +45,8 @@ struct rpc_answer {
     struct slice location, id;
 };
 
-/* Takes one message off, if it is whole; `registration` is the question whose results are those of a registration. False: not whole yet, or
- * *wrong says why it can't be read. Slices are valid until something is added. */
+/* Takes one message off, if it is whole; `registration` is the question whose results are those of a registration. False: not whole
+ * yet, or *wrong says why it can't be read. Slices are valid until something is added. */
 bool rpc_take(struct bytes *, uint32_t registration, struct rpc_answer *, const char **wrong);
 
 #endif

@@ -1,5 +1,5 @@
-/* One connection to the edge: TCP, TLS, then HTTP/2 with the roles reversed (we dialled, and are the server). It never ends within a call:
- * session_fail() marks it, and what is marked ends before the loop waits again, with connection_lost(). */
+/* One connection to the edge: TCP, TLS, then HTTP/2 with the roles reversed (we dialled, and are the server). It never ends within
+ * a call: session_fail() marks it, and what is marked ends before the loop waits again, with connection_lost(). */
 #ifndef PENSTOCK_SIM_SESSION_H
 #define PENSTOCK_SIM_SESSION_H
 
