@@ -924,6 +924,7 @@ void client_accept(struct worker_listener *l, int fd, const struct sockaddr_stor
     gauge_add(&w->counters.connections, 1);
     if (!within_limits(c)) {
         counter_add(&w->counters.connections_refused, 1);
+        counter_add(&w->counters.failures[REASON_LIMIT], 1);
         client_close(c);
         return;
     }

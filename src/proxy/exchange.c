@@ -35,6 +35,7 @@ static void try_endpoint(struct exchange *ex, enum upstream_want want);
 static struct tunnel_opened open_tunnel(struct exchange *ex);
 static void take_tunnel(struct exchange *ex, const struct tunnel_opened *);
 static void choose_and_try(struct exchange *ex);
+static void wait_in_queue(struct exchange *ex);
 
 /* --- timers --- */
 
@@ -295,16 +296,29 @@ static struct retry_decision decide_retry(const struct exchange *ex, enum upstre
     return decision;
 }
 
-/* Looks for another endpoint while the present one's answer can still be given instead. */
-static bool choose_another(struct exchange *ex)
+/* Another endpoint than the present one, which stays where there is none. */
+static enum choice_result look_for_another(struct exchange *ex)
 {
     const struct endpoint *present = ex->endpoint;
     strike_out(ex);
-    if (choose(ex) == CHOICE_MADE)
-        return true;
-    ex->endpoint = present;
-    ex->n_tried--;
-    return false;
+    enum choice_result result = choose(ex);
+    if (result == CHOICE_NONE) {
+        ex->endpoint = present;
+        ex->n_tried--;
+    }
+    return result;
+}
+
+/* The same, while the present one's answer can still be given instead: that is better than to wait for one that is full. */
+static bool choose_another(struct exchange *ex)
+{
+    const struct endpoint *present = ex->endpoint;
+    enum choice_result result = look_for_another(ex);
+    if (result == CHOICE_FULL) {
+        ex->endpoint = present;
+        ex->n_tried--;
+    }
+    return result == CHOICE_MADE;
 }
 
 static void count_retry(struct exchange *ex, const struct endpoint *from)
@@ -345,12 +359,17 @@ static void try_other(struct exchange *ex, enum reason reason)
     const struct endpoint *from = ex->endpoint;
     if (try_other_line(ex))
         return;
-    if (!choose_another(ex)) {
-        give_up(ex, reason);
+    switch (look_for_another(ex)) {
+    case CHOICE_MADE:
+        count_retry(ex, from);
+        try_endpoint(ex, UPSTREAM_ANY);
         return;
+    case CHOICE_FULL:
+        count_retry(ex, from);
+        wait_in_queue(ex);
+        return;
+    case CHOICE_NONE: give_up(ex, reason); return;
     }
-    count_retry(ex, from);
-    try_endpoint(ex, UPSTREAM_ANY);
 }
 
 static void after_failure(struct exchange *ex, enum upstream_stage stage, enum reason reason)
@@ -653,7 +672,7 @@ static void choose_and_try(struct exchange *ex)
         try_endpoint(ex, UPSTREAM_ANY);
         return;
     case CHOICE_FULL: wait_in_queue(ex); return;
-    case CHOICE_NONE: give_up(ex, REASON_NO_ENDPOINT); return;
+    case CHOICE_NONE: give_up(ex, ex->n_tried ? (enum reason)ex->reason : REASON_NO_ENDPOINT); return; /* the last failure says why */
     }
 }
 

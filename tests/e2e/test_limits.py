@@ -145,3 +145,48 @@ def test_max_in_flight_spills_to_the_next_endpoint(serve, make_origin):
         gate.open()
         assert connection.read_response().status == 200
     wait_until(lambda: daemon.get().body == b"first\n")
+
+
+def test_failed_request_waits_for_room_at_the_next_endpoint(serve, make_origin):
+    """Nothing of it was sent: that the only other endpoint is full for now is no reason to give up."""
+    first, second = make_origin("first"), make_origin("second")
+    daemon = serve(first, {"name": "second", "address": second.url, "max_in_flight": 1}, pool={"endpoint_steering": {"policy": "off"}})
+    gate = Gate()
+    second.script("/wait", gate, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    first.kill()
+    with daemon.connect() as holds, daemon.connect() as waits:
+        holds.send(request_bytes("GET", "/wait"))
+        wait_until(lambda: gate.waiting)
+        waits.send(request_bytes("POST", "/", body=b"x"))
+        wait_until(lambda: daemon.endpoint("pool/first")["state"] and daemon.metric("penstock_retries_total") >= 2)
+        gate.open()
+        assert holds.read_response().status == 200
+        assert waits.read_response().body == b"second\n"
+
+
+def test_refused_connections_are_counted(serve, origin):
+    daemon = serve(origin, limits={"connections_per_client": 1})
+    with daemon.connect() as held:
+        assert held.request().status == 200
+        for _ in range(3):
+            assert refused(daemon)
+        assert daemon.metric("penstock_client_connections_refused_total") == 3
+        assert daemon.metric('penstock_failures_total{reason="limit"}') == 3
+        assert held.request().status == 200, "the one within the limit is not touched"
+
+
+def test_limits_hold_over_all_workers_and_after_a_reload(serve, origin):
+    daemon = serve(origin, limits={"connections": 4}, workers=4)
+    held = [daemon.connect() for _ in range(4)]
+    assert all(connection.request().status == 200 for connection in held)
+    assert refused(daemon)
+    daemon.write(limits={"connections": 5})
+    assert daemon.reload().returncode == 0
+    wait_until(lambda: daemon.get().status == 200, what="the new limit holds")
+    daemon.write(limits={"connections": 2})
+    assert daemon.reload().returncode == 0
+    wait_until(lambda: refused(daemon))
+    for connection in held:
+        assert connection.request().status == 200, "who is in stays"
+        connection.close()
+    wait_until(lambda: daemon.get().status == 200, what="there is room again")
