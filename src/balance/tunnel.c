@@ -92,12 +92,17 @@ struct tunnel_view *tunnel_get_view(struct tunnel *t)
     return v;
 }
 
+static bool takes_streams(const struct tunnel_connector *c)
+{
+    return !atomic_load_explicit(&c->drained, memory_order_relaxed) && atomic_load_explicit(&c->weight, memory_order_relaxed) > 0;
+}
+
 static uint32_t count_usable(const struct tunnel_view *v)
 {
     uint32_t n = 0;
     for (size_t c = 0; c < v->n_connectors; c++) {
         const struct tunnel_view_connector *vc = &v->connectors[c];
-        if (atomic_load_explicit(&vc->connector->drained, memory_order_relaxed))
+        if (!takes_streams(vc->connector))
             continue;
         for (size_t i = 0; i < vc->n_lines; i++)
             n += tunnel_line_is_usable(v->lines[vc->first_line + i]);

@@ -98,7 +98,7 @@ void tunnel_unref(struct tunnel *); /* NULL is fine */
 struct tunnel_view *tunnel_get_view(struct tunnel *);
 /* Takes the view over. Control thread. True if the tunnel became usable by it, or ceased to be: the caller moves the epoch. */
 bool tunnel_set_view(struct tunnel *, struct tunnel_view *);
-/* The line's owner, or control for `sick` and `drained`: sets it and counts anew. True as above. */
+/* The line's owner, or control for `sick`, `drained` and `weight` (0: no new stream): sets it and counts anew. True as above. */
 bool tunnel_set_line_state(struct tunnel *, struct tunnel_line *, enum line_state);
 bool tunnel_recount(struct tunnel *);
 

@@ -1,6 +1,6 @@
 /* The configuration language: what broken files are told, what good ones become. Folders: conf/broken (each file says what it
  * expects), and the examples of the manual. */
-#include "conf/conf.h"
+#include "conf_under_test.h"
 
 #include "alerts/channel.h"
 #include "base/mem.h"
@@ -10,26 +10,14 @@
 #include "conf/syntax.h"
 #include "monitors/monitor.h"
 #include "steering/registry.h"
-#include "test_folder.h"
 
 #include <dirent.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <sys/stat.h>
-
-#include <cmocka.h>
 
 #define SECRET "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 #define TUNNEL "c1744f8b-faa1-48a4-9e5c-02ac921467fa"
 
 /* --- files --- */
-
-static void write_file(const char *name, const char *text, mode_t mode)
-{
-    FILE *f = fopen(in_folder(name), "we");
-    require(f && fputs(text, f) >= 0 && fclose(f) == 0 && chmod(in_folder(name), mode) == 0, name);
-}
 
 static char *read_whole(const char *path)
 {
@@ -115,46 +103,6 @@ static int set_up(void **state)
     copy_folder("conf/examples", "examples");
     return 0;
 }
-
-/* --- loading --- */
-
-static char *print(const struct conf_messages *messages)
-{
-    struct text text = { 0 };
-    conf_messages_print(messages, &text);
-    return text_take(&text);
-}
-
-/* Must be valid; warnings are for the caller. */
-static struct config *load_with(const char *name, struct conf_messages *messages)
-{
-    struct config *config = conf_load(in_folder(name), messages);
-    if (!config) {
-        char *said = print(messages);
-        fail_msg("%s", said);
-    }
-    assert_int_equal(messages->errors, 0);
-    return config;
-}
-
-static struct config *load_file(const char *name)
-{
-    struct conf_messages messages = { 0 };
-    struct config *config = load_with(name, &messages);
-    conf_messages_clear(&messages);
-    return config;
-}
-
-static struct config *load_text(const char *text)
-{
-    write_file("test.conf", text, 0644);
-    return load_file("test.conf");
-}
-
-#define ONE_ENDPOINT "endpoints = ( { name = \"x\"; address = \"http://127.0.0.1:1\"; } ); "
-#define POOL_P "pools = ( { name = \"p\"; " ONE_ENDPOINT "} );\n"
-#define BALANCER "load_balancers = ( { hostnames = [ \"*\" ]; default_pools = [ \"p\" ]; } );\n"
-#define LISTENER "listeners = ( { address = \":8080\"; } );\n"
 
 static struct endpoint load_endpoint(struct config **config, const char *keys)
 {

@@ -2,6 +2,7 @@
 #include "balance/config.h"
 #include "balance/live.h"
 #include "balance/probe.h"
+#include "balance/tunnel.h"
 #include "base/mem.h"
 #include "net/tls.h"
 
@@ -115,12 +116,58 @@ static void test_policies_are_released_once(void **state)
     c->pools[1].steering = (struct steering_conf){ .policy = &counted, .config = NULL };
     c->load_balancers[0].steering = (struct steering_conf){ .policy = &counted, .config = settings };
     c->load_balancers[1].steering = (struct steering_conf){ .policy = &without_release, .config = settings };
+    c->edge.replica_steering = (struct steering_conf){ .policy = &counted, .config = settings };
     released = 0;
     config_ref(c);
     config_unref(c);
     assert_int_equal(released, 0);
     config_unref(c);
-    assert_int_equal(released, 2);
+    assert_int_equal(released, 3);
+}
+
+static void test_tunnels_outlive_the_configuration(void **state)
+{
+    struct config *c = two_pools();
+    struct tunnel *t = tunnel_new("c1744f8b-faa1-48a4-9e5c-02ac921467fa", "ams");
+
+    (void)state;
+    c->endpoints[0]->edge_tunnel = tunnel_ref(t);
+    c->endpoints[3]->edge_tunnel = tunnel_ref(t);
+    assert_int_equal(atomic_load(&t->refs), 3);
+    config_unref(c);
+    assert_int_equal(atomic_load(&t->refs), 1);
+    tunnel_unref(t);
+}
+
+static void test_patterns_of_names(void **state)
+{
+    static const struct {
+        const char *pattern, *name;
+        bool matches;
+    } rows[] = {
+        { "ams", "ams", true }, { "ams", "amst", false }, { "ams", "am", false }, { "ams", "Ams", false },
+        { "*", "ams", true }, { "*", "", true }, { "", "", true }, { "", "a", false },
+        { "app-*", "app-1", true }, { "app-*", "app-", true }, { "app-*", "app", false }, { "app-*", "xapp-1", false },
+        { "*-eu", "app-eu", true }, { "*-eu", "app-eu-eu", true }, { "*-eu", "app-eux", false },
+        { "a*b*c", "abc", true }, { "a*b*c", "aXbYbZc", true }, { "a*b*c", "acb", false }, { "a**c", "abc", true },
+        { "*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (config_pattern_matches(rows[i].pattern, rows[i].name) != rows[i].matches)
+            fail_msg("%s, %s", rows[i].pattern, rows[i].name);
+}
+
+static void test_names(void **state)
+{
+    static const char *const good[] = { "a", "A1", "a-b_c" }, *const bad[] = { "", "1", "-a", "_", "a.b", "a b", "\xc3\xa4" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(config_is_name(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(config_is_name(bad[i]));
 }
 
 /* The sanitizer's leak check is the judge here. */
@@ -208,6 +255,9 @@ int main(void)
         cmocka_unit_test(test_the_hash_is_stable),
         cmocka_unit_test(test_live_state_outlives_the_configuration),
         cmocka_unit_test(test_policies_are_released_once),
+        cmocka_unit_test(test_tunnels_outlive_the_configuration),
+        cmocka_unit_test(test_patterns_of_names),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_contexts_and_patterns_go_with_it),
         cmocka_unit_test(test_status_bits),
         cmocka_unit_test(test_threads_share_it),
