@@ -6,6 +6,7 @@
 #include "control/store.h"
 #include "control/totals.h"
 #include "net/tls.h"
+#include "proxy/access_log.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -130,7 +131,6 @@ static const struct worker_row worker_counter_rows[] = {
     WORKER_ROW(extra_responses, "extra_responses", "Bytes that an endpoint sent beyond its response; the connection was closed."),
     WORKER_ROW(panic_choices, "panic_choices", "Requests sent to an endpoint held to be down because all were."),
     WORKER_ROW(fallback_choices, "fallback_choices", "Requests sent to a fallback pool because no pool was usable."),
-    WORKER_ROW(access_log_lost, "access_log_lost", "Lines of the access log lost because they could not be written fast enough."),
 };
 
 static const struct worker_row worker_gauge_rows[] = {
@@ -182,6 +182,9 @@ static void write_failures(struct scrape *s)
 
 static void write_workers(struct scrape *s)
 {
+    if (s->control->access_log)
+        single(s, "penstock_access_log_lost", METRIC_COUNTER, "Lines of the access log lost because they could not be written, or not fast enough.",
+               (double)log_sink_lost(s->control->access_log));
     for (size_t i = 0; i < COUNT_OF(worker_counter_rows); i++) {
         const struct worker_row *row = &worker_counter_rows[i];
         single(s, row->name, METRIC_COUNTER, row->help, (double)totals_counter(s->control, row->offset));

@@ -14,6 +14,7 @@
 struct log_block {
     struct log_block *next;
     size_t n;
+    unsigned lines;
     char data[LOG_LINES_SIZE];
 };
 
@@ -24,6 +25,7 @@ struct log_sink {
     struct log_block *first, **last; /* to be written, oldest first */
     struct log_block *spare;
     unsigned blocks;                 /* that exist: waiting, spare or being filled */
+    _Atomic uint64_t lost;           /* lines */
     bool reopen, stop;
     int next_fd;                     /* to be written to from now on; -1: none */
     int fd;                          /* the writing thread's own, as is the path */
@@ -34,7 +36,6 @@ struct log_sink {
 struct log_lines {
     struct log_sink *sink;
     struct log_block *block;         /* being filled; NULL: none yet */
-    _Atomic uint64_t *lost;
     enum access_log_format format;
 };
 
@@ -59,6 +60,17 @@ static int open_log(const struct access_log_conf *conf, char **path)
     return fd;
 }
 
+static void count_lost(struct log_sink *sink, unsigned lines)
+{
+    atomic_fetch_add_explicit(&sink->lost, lines, memory_order_relaxed);
+}
+
+uint64_t log_sink_lost(const struct log_sink *sink)
+{
+    return atomic_load_explicit(&sink->lost, memory_order_relaxed);
+}
+
+/* Of a block that is written in part all lines count as lost: nobody knows which are whole. */
 static void write_block(struct log_sink *sink, const struct log_block *block, bool *failing)
 {
     for (size_t done = 0; done < block->n;) {
@@ -69,6 +81,7 @@ static void write_block(struct log_sink *sink, const struct log_block *block, bo
             if (!*failing)
                 log_error("access log", "can't write: %s; lines are lost until this ends", strerror(errno));
             *failing = true;
+            count_lost(sink, block->lines);
             return;
         }
         done += (size_t)n;
@@ -220,11 +233,10 @@ void log_sink_free(struct log_sink *sink)
 
 /* --- a worker's lines --- */
 
-struct log_lines *log_lines_new(struct log_sink *sink, _Atomic uint64_t *lost)
+struct log_lines *log_lines_new(struct log_sink *sink)
 {
     struct log_lines *lines = mem_zero(sizeof *lines);
     lines->sink = sink;
-    lines->lost = lost;
     return lines;
 }
 
@@ -288,7 +300,7 @@ static struct log_block *take_block(struct log_sink *sink)
     }
     pthread_mutex_unlock(&sink->lock);
     if (block)
-        block->n = 0;
+        block->n = block->lines = 0;
     return block;
 }
 
@@ -297,9 +309,10 @@ void log_lines_add(struct log_lines *lines, const struct access_record *record)
     if (lines->block && lines->block->n + LOG_LINE_MAX > LOG_LINES_SIZE)
         log_lines_flush(lines);
     if (!lines->block && !(lines->block = take_block(lines->sink))) {
-        atomic_fetch_add_explicit(lines->lost, 1, memory_order_relaxed);
+        count_lost(lines->sink, 1);
         return;
     }
     struct log_block *block = lines->block;
     block->n += access_record_format(record, lines->format, block->data + block->n);
+    block->lines++;
 }

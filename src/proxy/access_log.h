@@ -27,13 +27,14 @@ struct log_sink *log_sink_new(const struct access_log_conf *, char *error);
 bool log_sink_move(struct log_sink *, const struct access_log_conf *, char *error);
 /* Opens the path anew, from the writing thread; any thread. When that fails the old file is written on, with a warning. */
 void log_sink_reopen(struct log_sink *);
+/* Lines that were dropped since the start: they came too fast, or could not be written at all. Any thread. */
+uint64_t log_sink_lost(const struct log_sink *);
 /* After the last worker has let go: writes what is left. */
 void log_sink_free(struct log_sink *);
 
 /* --- a worker's lines; its own thread --- */
 struct log_lines;
-/* `lost` counts lines that had to be dropped. */
-struct log_lines *log_lines_new(struct log_sink *, _Atomic uint64_t *lost) __attribute__((returns_nonnull, warn_unused_result));
+struct log_lines *log_lines_new(struct log_sink *) __attribute__((returns_nonnull, warn_unused_result));
 void log_lines_free(struct log_lines *); /* hands over what is left; NULL is fine */
 void log_lines_set_format(struct log_lines *, enum access_log_format);
 /* Hands over what was added; once per turn of the loop. */

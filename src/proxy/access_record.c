@@ -6,8 +6,16 @@
 #include <stdio.h>
 #include <time.h>
 
-/* Room is kept for what closes a line, so that a line with too long fields is cut inside a field and stays well-formed. */
-enum { FIELD_MAX = 2048 };
+/* Bytes of a field as written, escapes included. What is longer is cut inside the field, so that the line stays well-formed: all of them
+ * together fit, with what stands around them. */
+enum {
+    TARGET_MAX = 4096,
+    REFERER_MAX = 4096,
+    USER_AGENT_MAX = 2048,
+    FIELD_MAX = 512, /* method, host, load balancer, endpoint, upstream, request id */
+    AROUND_MAX = 2048
+};
+_Static_assert(TARGET_MAX + REFERER_MAX + USER_AGENT_MAX + 6 * FIELD_MAX + AROUND_MAX <= LOG_LINE_MAX, "a line of long fields fits");
 
 struct line {
     char *at, *end;
@@ -34,9 +42,10 @@ __attribute__((format(printf, 2, 3))) static void addf(struct line *l, const cha
 #define add_text(l, literal) add_bytes(l, "" literal, sizeof(literal) - 1)
 
 /* JSON strings (RFC 8259 7): bytes beyond ASCII are written as if they were Latin-1, so that any request gives valid UTF-8. */
-static void add_json_escaped(struct line *l, struct slice s)
+static void add_json_escaped(struct line *l, struct slice s, size_t max)
 {
-    for (size_t i = 0; i < s.n && i < FIELD_MAX; i++) {
+    const char *end = l->at + max - strlen("\\u0000");
+    for (size_t i = 0; i < s.n && l->at <= end; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c == '"' || c == '\\')
             addf(l, "\\%c", c);
@@ -48,11 +57,12 @@ static void add_json_escaped(struct line *l, struct slice s)
 }
 
 /* As Apache and nginx do: what could end the field or the line is written \xHH. */
-static void add_hex_escaped(struct line *l, struct slice s)
+static void add_hex_escaped(struct line *l, struct slice s, size_t max)
 {
+    const char *end = l->at + max - strlen("\\x00");
     if (!s.n)
         add_text(l, "-");
-    for (size_t i = 0; i < s.n && i < FIELD_MAX; i++) {
+    for (size_t i = 0; i < s.n && l->at <= end; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c == '"' || c == '\\' || c < 0x20 || c >= 0x7f)
             addf(l, "\\x%02X", c);
@@ -68,12 +78,12 @@ static void add_client(struct line *l, const struct access_record *r)
     add_bytes(l, text, n);
 }
 
-static void add_member(struct line *l, const char *name, struct slice value)
+static void add_member(struct line *l, const char *name, struct slice value, size_t max)
 {
     if (!value.n)
         return;
     addf(l, ",\"%s\":\"", name);
-    add_json_escaped(l, value);
+    add_json_escaped(l, value, max);
     add_text(l, "\"");
 }
 
@@ -89,23 +99,23 @@ static void format_json(struct line *l, const struct access_record *r)
     addf(l, "{\"time\":\"%s\",\"client\":\"", clock_rfc3339(r->wall, time));
     add_client(l, r);
     add_text(l, "\"");
-    add_member(l, "method", r->method);
-    add_member(l, "host", r->host);
-    add_member(l, "target", r->target);
+    add_member(l, "method", r->method, FIELD_MAX);
+    add_member(l, "host", r->host, FIELD_MAX);
+    add_member(l, "target", r->target, TARGET_MAX);
     addf(l, ",\"protocol\":\"HTTP/1.%u\",\"tls\":%s,\"status\":%u,\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64, r->minor,
          r->tls ? "true" : "false", r->status, r->bytes_in, r->bytes_out);
-    add_member(l, "load_balancer", slice_of(r->load_balancer));
-    add_member(l, "endpoint", slice_of(r->endpoint));
-    add_member(l, "upstream", slice_of(r->upstream_address));
+    add_member(l, "load_balancer", slice_of(r->load_balancer), FIELD_MAX);
+    add_member(l, "endpoint", slice_of(r->endpoint), FIELD_MAX);
+    add_member(l, "upstream", slice_of(r->upstream_address), FIELD_MAX);
     addf(l, ",\"reused\":%s,\"retries\":%u,\"reason\":\"%s\"", r->upstream_reused ? "true" : "false", r->retries, reason_code(r->reason));
     add_duration(l, "choose_ms", r->choose);
     add_duration(l, "connect_ms", r->connect);
     add_duration(l, "send_ms", r->send);
     add_duration(l, "first_byte_ms", r->first_byte);
     add_duration(l, "total_ms", r->total);
-    add_member(l, "request_id", r->request_id);
-    add_member(l, "referer", r->referer);
-    add_member(l, "user_agent", r->user_agent);
+    add_member(l, "request_id", r->request_id, FIELD_MAX);
+    add_member(l, "referer", r->referer, REFERER_MAX);
+    add_member(l, "user_agent", r->user_agent, USER_AGENT_MAX);
     add_text(l, "}");
 }
 
@@ -118,13 +128,13 @@ static void format_combined(struct line *l, const struct access_record *r)
     strftime(date, sizeof date, "%d/%b/%Y:%H:%M:%S +0000", &tm);
     add_client(l, r);
     addf(l, " - - [%s] \"", date);
-    add_hex_escaped(l, r->method);
+    add_hex_escaped(l, r->method, FIELD_MAX);
     add_text(l, " ");
-    add_hex_escaped(l, r->target);
+    add_hex_escaped(l, r->target, TARGET_MAX);
     addf(l, " HTTP/1.%u\" %u %" PRIu64 " \"", r->minor, r->status, r->bytes_out);
-    add_hex_escaped(l, r->referer);
+    add_hex_escaped(l, r->referer, REFERER_MAX);
     add_text(l, "\" \"");
-    add_hex_escaped(l, r->user_agent);
+    add_hex_escaped(l, r->user_agent, USER_AGENT_MAX);
     add_text(l, "\"");
 }
 

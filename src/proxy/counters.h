@@ -14,7 +14,6 @@ struct worker_counters {
     _Atomic uint64_t bytes_from_clients, bytes_to_clients, bytes_to_upstreams, bytes_from_upstreams;
     _Atomic uint64_t retries, retries_refused_by_budget, reuse_races, extra_responses, panic_choices, fallback_choices;
     _Atomic uint64_t failures[REASONS]; /* how exchanges ended, by reason */
-    _Atomic uint64_t access_log_lost;
     _Atomic int64_t connections, exchanges, upstreams, upgraded; /* open now */
     struct histogram latency;            /* of whole exchanges */
     struct histogram first_byte;         /* of upstreams */

@@ -7,6 +7,7 @@ void reply_compose(struct reply *r, unsigned status, const char *why, nsec_t ret
     const char *phrase = http_status_phrase(status);
     int n = snprintf(r->text, sizeof r->text, "%u %s: %s\n", status, phrase, why);
     r->body = (struct slice){ r->text, (size_t)n < sizeof r->text ? (size_t)n : sizeof r->text - 1 };
+    r->text[r->body.n - 1] = '\n'; /* also where it was cut */
 
     size_t fields = 0;
     r->fields[fields++] = (struct added_field){ SLICE("Content-Type"), SLICE("text/plain; charset=utf-8") };

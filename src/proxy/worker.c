@@ -426,7 +426,7 @@ struct worker *worker_new(struct ev_loop *loop, const struct worker_options *opt
     freelist_init(&w->heads_free, sizeof(struct http_head), HEADS_KEPT);
     w->writer = (struct h1_writer){ .buffers = &w->buffers, .scratch = mem_alloc(H1_SCRATCH_SIZE) };
     if (options->access_log)
-        w->lines = log_lines_new(options->access_log, &w->counters.access_log_lost);
+        w->lines = log_lines_new(options->access_log);
     init_lists(w);
     init_watchers(w);
     return w;

@@ -181,6 +181,25 @@ def test_test_command(serve_alerting, hook):
     assert daemon.cli("alerts", "test", "none").returncode == 1
 
 
+def test_receiver_over_tls_is_verified(serve, origin, make_hook, server_tls, authority):
+    hook = make_hook(tls=server_tls)
+    daemon = serve(origin, alerts=[{"name": "known", "type": "webhook", "url": hook.url, "ca_file": authority.ca},
+                                   {"name": "unknown", "type": "webhook", "url": hook.url},
+                                   {"name": "lax", "type": "webhook", "url": hook.url, "tls_verify": False}])
+    assert [daemon.cli("alerts", "test", name).returncode for name in ("known", "unknown", "lax")] == [0, 1, 0]
+    assert len(hook.deliveries) == 2
+
+
+def test_secrets_from_files_and_the_environment(serve, origin, make_hook, folder, monkeypatch):
+    hook = make_hook(secret=SECRET)
+    (folder / "url").write_text(hook.url + "\n")
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    daemon = serve(origin, alerts=[{"name": "ops", "type": "webhook", "url_file": folder / "url", "secret_env": "HOOK_SECRET"}])
+    assert daemon.cli("alerts", "test", "ops").returncode == 0
+    shown = daemon.admin("GET", "/v1/alerts").body + daemon.admin("GET", "/v1/status").body + daemon.log.encode()
+    assert SECRET.encode() not in shown and SECRET.removeprefix("whsec_").encode() not in shown
+
+
 def test_410_closes_the_channel(serve_alerting, hook):
     daemon = serve_alerting(["endpoint.drained"])
     hook.answers = [410]

@@ -1,5 +1,6 @@
 """`penstock check`: every error with file and line, not just the first."""
 
+import os
 import re
 
 import pytest
@@ -130,6 +131,18 @@ def test_secrets_are_never_printed(folder):
     (folder / "secret").write_text("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0\n")
     _, said = check(folder, GOOD + 'alerts = ( { name = "a"; type = "webhook"; url = "nonsense"; secret_file = "secret"; } );\n')
     assert "c2VjcmV0" not in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root reads everything only as root")
+def test_file_that_the_user_cannot_read_is_an_error(folder):
+    folder.chmod(0o755)
+    (folder / "secret").write_text("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0\n")
+    (folder / "secret").chmod(0o600)
+    text = GOOD + 'alerts = ( { name = "a"; type = "webhook"; url = "http://127.0.0.1/"; secret_file = "secret"; } );\n'
+    assert check(folder, text)[0].returncode == 0
+    result, said = check(folder, text + 'user = "nobody";\n')
+    assert result.returncode == 1 and "secret" in said and "nobody" in said
+    assert check(folder, text + 'user = "no-such-user";\n')[0].returncode == 1
 
 
 def test_wrong_usage(folder):

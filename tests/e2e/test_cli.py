@@ -30,7 +30,8 @@ def test_help_of_each_command(command):
     assert result.returncode == 0 and command in result.stdout and "usage" in result.stdout.lower()
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["status", "--nonsense"], ["endpoint"], ["endpoint", "drain"], ["serve"]])
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["status", "--nonsense"], ["endpoint"], ["endpoint", "drain"], ["serve"],
+                                       ["serve", "-c", "none.conf", "--trace", "nonsense"], ["events", "--since", "yesterday"]])
 def test_wrong_usage(arguments):
     result = cli(*arguments)
     assert result.returncode == 2

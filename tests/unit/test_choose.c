@@ -1,0 +1,342 @@
+/* From health, weights and what was tried to an endpoint: level by level, pool by pool. The policies have tests of their own. */
+#include "proxy/choose.h"
+
+#include "pool_under_test.h"
+
+#include "proxy/exchange.h"
+#include "steering/registry.h"
+
+enum { POOLS = 2, EACH = 2 };
+
+/* Two pools of two endpoints, each chosen by order: e[pool][endpoint]. */
+struct scene {
+    struct config config;
+    struct pool pools[POOLS];
+    struct pool *order[POOLS];
+    struct endpoint e[POOLS][EACH];
+    struct monitor *monitors[1];
+    struct monitor monitor;
+    struct load_balancer lb;
+    struct balance_epoch epoch;
+    struct worker worker;
+    struct snapshot snapshot;
+    struct exchange ex;
+};
+
+static struct scene *scene_new(const char *policy)
+{
+    struct scene *s = calloc(1, sizeof *s);
+    struct steering_conf steering = { .policy = steering_find(policy) };
+    struct steering_error error;
+
+    assert_non_null(s);
+    if (steering.policy->configure)
+        assert_true(steering.policy->configure(&(struct steering_options){ 0 }, &error, &steering.config));
+    s->monitors[0] = &s->monitor;
+    for (unsigned p = 0; p < POOLS; p++) {
+        s->pools[p] = (struct pool){ .name = p ? "second" : "first", .hash = 1 + p, .index = p, .enabled = true, .minimum_endpoints = 1,
+                                     .endpoints = s->e[p], .n_endpoints = EACH, .monitors = s->monitors, .n_monitors = 1, .steering = steering,
+                                     .passive = { .consecutive = 5, .window = 10 * SECOND, .ejection = 10 * SECOND, .ejection_max = 300 * SECOND } };
+        s->order[p] = &s->pools[p];
+        for (unsigned i = 0; i < EACH; i++) {
+            s->e[p][i] = (struct endpoint){ .name = "e", .id = "pool/e", .hash = 10 * p + i, .index = p * EACH + i, .order = i, .pool = &s->pools[p],
+                                            .weight = 1, .enabled = true, .live = endpoint_live_new("pool/e", 1) };
+            endpoint_set_health(s->e[p][i].live, HEALTH_UP, START);
+        }
+    }
+    s->lb = (struct load_balancer){ .name = "lb", .enabled = true, .default_pools = s->order, .n_default_pools = POOLS, .steering = steering };
+    s->config = (struct config){ .pools = s->pools, .n_pools = POOLS, .load_balancers = &s->lb, .n_load_balancers = 1 };
+    s->worker.options.epoch = &s->epoch;
+    s->worker.timers.now = START;
+    random_seed(&s->worker.random);
+    s->snapshot = (struct snapshot){ .config = &s->config, .worker = &s->worker, .refs = 1 };
+    assert_true(choose_init(&s->snapshot));
+    s->ex = (struct exchange){ .worker = &s->worker, .snapshot = &s->snapshot, .load_balancer = &s->lb };
+    return s;
+}
+
+static void scene_free(struct scene *s)
+{
+    choose_clear(&s->snapshot);
+    if (s->lb.steering.policy->release)
+        s->lb.steering.policy->release(s->lb.steering.config);
+    for (unsigned p = 0; p < POOLS; p++)
+        for (unsigned i = 0; i < EACH; i++)
+            endpoint_live_unref(s->e[p][i].live);
+    free(s);
+}
+
+static void set_health(struct scene *s, unsigned p, unsigned i, enum health health)
+{
+    endpoint_set_health(s->e[p][i].live, health, START);
+    balance_epoch_move(&s->epoch);
+}
+
+static void eject(struct scene *s, unsigned p, unsigned i)
+{
+    atomic_store(&s->e[p][i].live->ejected_until, START + SECOND);
+    balance_epoch_move(&s->epoch);
+}
+
+static void set_in_flight(struct scene *s, unsigned p, unsigned i, unsigned n)
+{
+    atomic_store(&s->e[p][i].live->counts[0].in_flight, n);
+}
+
+static void strike(struct scene *s, unsigned p, unsigned i)
+{
+    s->ex.tried[s->ex.n_tried++] = &s->e[p][i];
+}
+
+static void assert_chosen(struct scene *s, unsigned p, unsigned i)
+{
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    if (s->ex.endpoint != &s->e[p][i])
+        fail_msg("%u/%u in place of %u/%u", s->ex.endpoint->pool->index, s->ex.endpoint->order, p, i);
+}
+
+static void assert_not_chosen(struct scene *s, enum choice_result result)
+{
+    assert_int_equal(choose(&s->ex), result);
+    assert_null(s->ex.endpoint);
+}
+
+static void test_healthy_ones_in_order(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    assert_chosen(s, 0, 0);
+    set_health(s, 0, 0, HEALTH_DOWN);
+    assert_chosen(s, 0, 1);
+    set_health(s, 0, 1, HEALTH_DOWN);
+    assert_chosen(s, 1, 0);
+    set_health(s, 0, 1, HEALTH_UP);
+    s->worker.timers.now += 3600 * SECOND; /* beyond any delay of a failback */
+    balance_epoch_move(&s->epoch);
+    assert_chosen(s, 0, 1);
+    scene_free(s);
+    (void)state;
+}
+
+/* Healthy anywhere, before ejected anywhere, before unknown anywhere. */
+static void test_levels_before_pools(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    set_health(s, 0, 0, HEALTH_UNKNOWN);
+    eject(s, 0, 1);
+    assert_chosen(s, 1, 0);
+    set_health(s, 1, 0, HEALTH_DOWN);
+    set_health(s, 1, 1, HEALTH_DOWN);
+    assert_chosen(s, 0, 1);
+    set_health(s, 0, 1, HEALTH_DOWN);
+    assert_chosen(s, 0, 0);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_tried_ones_are_left_out(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    strike(s, 0, 0);
+    assert_chosen(s, 0, 1);
+    strike(s, 0, 1);
+    assert_chosen(s, 1, 0);
+    strike(s, 1, 0);
+    assert_chosen(s, 1, 1);
+    strike(s, 1, 1);
+    assert_not_chosen(s, CHOICE_NONE);
+    s->ex.n_tried = 0; /* the next request finds nothing struck out */
+    assert_chosen(s, 0, 0);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_full_ones(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    s->e[0][0].max_in_flight = s->e[0][1].max_in_flight = 2;
+    set_in_flight(s, 0, 0, 1);
+    assert_chosen(s, 0, 0);
+    set_in_flight(s, 0, 0, 2);
+    assert_chosen(s, 0, 1);
+    set_in_flight(s, 0, 1, 3);
+    assert_chosen(s, 1, 0);
+
+    set_health(s, 1, 0, HEALTH_DOWN);
+    eject(s, 1, 1);
+    assert_not_chosen(s, CHOICE_FULL); /* rather than what is worse */
+    set_in_flight(s, 0, 1, 1);
+    assert_chosen(s, 0, 1);
+    strike(s, 0, 1);
+    assert_not_chosen(s, CHOICE_FULL);
+    scene_free(s);
+    (void)state;
+}
+
+static void all_down(struct scene *s)
+{
+    for (unsigned p = 0; p < POOLS; p++)
+        for (unsigned i = 0; i < EACH; i++)
+            set_health(s, p, i, HEALTH_DOWN);
+}
+
+static void test_when_all_are_down(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    all_down(s);
+    s->lb.when_all_down = WHEN_ALL_DOWN_503;
+    assert_not_chosen(s, CHOICE_NONE);
+    s->lb.when_all_down = WHEN_ALL_DOWN_LEAST_BAD;
+    assert_chosen(s, 0, 0);
+    assert_int_equal(s->worker.counters.panic_choices, 1);
+
+    s->lb.when_all_down = WHEN_ALL_DOWN_FALLBACK_POOL; /* without one: the least bad */
+    assert_chosen(s, 0, 0);
+    s->lb.fallback_pool = &s->pools[1];
+    assert_chosen(s, 1, 0);
+    assert_int_equal(s->worker.counters.fallback_choices, 1);
+    s->pools[1].enabled = false;
+    balance_epoch_move(&s->epoch);
+    assert_not_chosen(s, CHOICE_NONE);
+    assert_int_equal(s->worker.counters.panic_choices, 2);
+    scene_free(s);
+    (void)state;
+}
+
+/* Their health is ignored, but not that it is known. */
+static void test_fallback_pool_prefers_its_better_ones(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    all_down(s);
+    s->lb.fallback_pool = &s->pools[1];
+    s->pools[1].minimum_endpoints = 2; /* so that one is not enough for the pool to be usable */
+    set_health(s, 1, 1, HEALTH_UP);
+    assert_chosen(s, 1, 1);
+    strike(s, 1, 1);
+    assert_chosen(s, 1, 0);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_a_failed_request_is_not_sent_on_to_what_is_down(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    all_down(s);
+    s->lb.when_all_down = WHEN_ALL_DOWN_LEAST_BAD;
+    set_health(s, 0, 0, HEALTH_UP);
+    assert_chosen(s, 0, 0);
+    strike(s, 0, 0);
+    assert_not_chosen(s, CHOICE_NONE);
+    scene_free(s);
+    (void)state;
+}
+
+/* By the operator, the file, or weight 0: nothing overrides that. */
+static void test_never(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    s->lb.when_all_down = WHEN_ALL_DOWN_LEAST_BAD;
+    endpoint_set_admin(s->e[0][0].live, ADMIN_DRAINED, START);
+    endpoint_set_admin(s->e[0][1].live, ADMIN_DISABLED, START);
+    s->e[1][0].enabled = false;
+    s->e[1][1].weight = 0;
+    balance_epoch_move(&s->epoch);
+    assert_not_chosen(s, CHOICE_NONE);
+    endpoint_set_admin(s->e[0][0].live, ADMIN_ENABLED, START);
+    set_health(s, 0, 0, HEALTH_DOWN);
+    assert_chosen(s, 0, 0);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_probe_has_one_choice(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    all_down(s);
+    s->ex.only = &s->e[1][1];
+    s->ex.load_balancer = NULL;
+    assert_chosen(s, 1, 1);
+    strike(s, 1, 1);
+    assert_not_chosen(s, CHOICE_NONE);
+    scene_free(s);
+    (void)state;
+}
+
+/* Tables are made anew only when the epoch says so, for the level that is looked at. */
+static void test_epoch(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    assert_chosen(s, 0, 0);
+    endpoint_set_health(s->e[0][0].live, HEALTH_DOWN, START);
+    assert_chosen(s, 0, 0);
+    balance_epoch_move(&s->epoch);
+    assert_chosen(s, 0, 1);
+    scene_free(s);
+    (void)state;
+}
+
+/* Every policy, with everything that can rule an endpoint out changing at random: never one that may not be, always one if any may. */
+static void test_all_policies_keep_the_rules(void **state)
+{
+    static const char *const policies[] = { "off", "random", "round_robin", "least_outstanding_requests" };
+
+    for (size_t n = 0; n < sizeof policies / sizeof *policies; n++) {
+        struct scene *s = scene_new(policies[n]);
+        struct random random = { .state = 1 + n };
+        for (unsigned round = 0; round < 2000; round++) {
+            unsigned allowed = 0, healthy = 0;
+            s->ex.n_tried = 0;
+            for (unsigned p = 0; p < POOLS; p++)
+                for (unsigned i = 0; i < EACH; i++) {
+                    struct endpoint *e = &s->e[p][i];
+                    bool up = random_u64(&random) % 2, tried = random_u64(&random) % 4 == 0, full = random_u64(&random) % 4 == 0;
+                    set_health(s, p, i, up ? HEALTH_UP : HEALTH_DOWN);
+                    e->max_in_flight = 1;
+                    set_in_flight(s, p, i, full);
+                    if (tried)
+                        strike(s, p, i);
+                    healthy += up && !tried;
+                    allowed += up && !tried && !full;
+                }
+            s->lb.when_all_down = WHEN_ALL_DOWN_503;
+            enum choice_result result = choose(&s->ex);
+            assert_int_equal(result, allowed ? CHOICE_MADE : healthy ? CHOICE_FULL : CHOICE_NONE);
+            if (!allowed)
+                continue;
+            const struct endpoint *e = s->ex.endpoint;
+            assert_int_equal(atomic_load(&e->live->health), HEALTH_UP);
+            assert_int_equal(endpoint_in_flight(e->live), 0);
+            for (unsigned i = 0; i < s->ex.n_tried; i++)
+                assert_ptr_not_equal(s->ex.tried[i], e);
+        }
+        scene_free(s);
+    }
+    (void)state;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_healthy_ones_in_order),
+        cmocka_unit_test(test_levels_before_pools),
+        cmocka_unit_test(test_tried_ones_are_left_out),
+        cmocka_unit_test(test_full_ones),
+        cmocka_unit_test(test_when_all_are_down),
+        cmocka_unit_test(test_fallback_pool_prefers_its_better_ones),
+        cmocka_unit_test(test_a_failed_request_is_not_sent_on_to_what_is_down),
+        cmocka_unit_test(test_never),
+        cmocka_unit_test(test_probe_has_one_choice),
+        cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_all_policies_keep_the_rules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
