@@ -256,6 +256,7 @@ static bool append_to_last(struct log_sink *sink, const struct log_block *block)
         return false;
     memcpy(last->data + last->n, block->data, block->n);
     last->n += block->n;
+    last->lines += block->lines;
     return true;
 }
 
@@ -267,7 +268,7 @@ void log_lines_flush(struct log_lines *lines)
         return;
     pthread_mutex_lock(&sink->lock);
     if (append_to_last(sink, block)) {
-        block->n = 0;
+        block->n = block->lines = 0;
     } else {
         lines->block = NULL;
         block->next = NULL;

@@ -234,9 +234,10 @@ static void test_what_cannot_be_written_is_counted(void **state)
     struct log_sink *sink = sink_new("/dev/full");
     struct log_lines *lines = log_lines_new(sink);
 
-    for (unsigned i = 0; i < 10; i++)
+    for (unsigned i = 0; i < 10; i++) {
         add(lines, 0, i);
-    log_lines_flush(lines);
+        log_lines_flush(lines);
+    }
     for (int i = 0; i < 1000 && log_sink_lost(sink) < 10; i++)
         poll(NULL, 0, 10);
     assert_int_equal(log_sink_lost(sink), 10);
