@@ -34,7 +34,8 @@ struct certificates;
 struct tunnel_record {
     char *id;
     char *name;   /* of the first endpoint that names it */
-    enum tunnel_status status;    /* each change of it is told */
+    enum tunnel_status status;
+    enum tunnel_status told;      /* by the last event, of this process or the one before; UNKNOWN: none yet */
     nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
     const struct config *config; /* the last one that names it */
@@ -51,6 +52,7 @@ struct endpoint_record {
     struct verdict verdict;
     nsec_t since;                 /* wall: of the verdict's state */
     enum verdict_state told;      /* by the last event; UNKNOWN: none yet */
+    enum verdict_state told_before; /* by the last event of the process before; its past is not this one's, but what was told was told */
 
     bool ramping;                 /* as of the last look */
 
@@ -70,7 +72,7 @@ struct endpoint_record {
 struct pool_record {
     char *name;
     enum pool_state state;
-    enum pool_state told; /* by the last event; UNKNOWN: none yet */
+    enum pool_state told; /* by the last event, of this process or the one before; UNKNOWN: none yet */
     struct pool_census census;
     nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
@@ -85,7 +87,7 @@ const char *load_balancer_state_name(enum load_balancer_state);
 struct load_balancer_record {
     char *name;
     enum load_balancer_state state;
-    enum load_balancer_state told;
+    enum load_balancer_state told; /* as above */
     nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
     const struct pool *pool; /* where requests go by order; NULL: nowhere */
@@ -125,6 +127,7 @@ struct control {
     struct sockets *sockets;      /* what we listen on */
     struct threads *threads;      /* what the workers run on */
     struct certificates *certificates; /* when ours end */
+    struct told_state *told;           /* uthash: before the start, see told.h */
     struct endpoint_record *endpoints; /* uthash, by id */
     struct pool_record *pools;         /* by name */
     struct load_balancer_record *load_balancers; /* by name */

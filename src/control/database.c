@@ -29,7 +29,7 @@ static const char schema[] =
 
 enum statement {
     BEGIN, COMMIT, ROLLBACK, ADD_EVENT, ADD_DELIVERY, FORGET_DELIVERY, SET_OVERRIDE, LIFT_OVERRIDE, PRUNE_OLD, PRUNE_MANY, COUNT_EVENTS,
-    LAST_SEQUENCE, OVERRIDES, UNDELIVERED, SEQUENCE_OF, READ_FIRST, READ_LAST,
+    LAST_SEQUENCE, OVERRIDES, UNDELIVERED, LAST_OF_SUBJECTS, SEQUENCE_OF, READ_FIRST, READ_LAST,
     STATEMENTS
 };
 #define EVENT_COLUMNS "events.sequence, id, type, subject, severity, recovery, wall, data"
@@ -50,6 +50,8 @@ static const char *const sql[STATEMENTS] = {
     [LAST_SEQUENCE] = "SELECT seq FROM sqlite_sequence WHERE name = 'events'",
     [OVERRIDES] = "SELECT endpoint, admin, weight FROM overrides ORDER BY endpoint",
     [UNDELIVERED] = "SELECT " EVENT_COLUMNS ", channel FROM outbox JOIN events ON events.sequence = outbox.sequence ORDER BY outbox.sequence",
+    [LAST_OF_SUBJECTS] = "SELECT " EVENT_COLUMNS " FROM events WHERE sequence IN"
+                         " (SELECT max(sequence) FROM events GROUP BY subject, substr(type, 1, instr(type, '.'))) ORDER BY sequence",
     [SEQUENCE_OF] = "SELECT sequence FROM events WHERE id = ?1",
     [READ_FIRST] = READ_WHERE,
     [READ_LAST] = READ_WHERE " DESC",
@@ -445,6 +447,19 @@ void database_each_undelivered(struct database *db, void (*each)(void *arg, cons
         event_unref(event);
     }
     finish(db, UNDELIVERED, code);
+}
+
+void database_each_last(struct database *db, void (*each)(void *arg, struct event *), void *arg)
+{
+    sqlite3_stmt *statement = db->statements[LAST_OF_SUBJECTS];
+    int code;
+
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct event *event = read_event(statement);
+        each(arg, event);
+        event_unref(event);
+    }
+    finish(db, LAST_OF_SUBJECTS, code);
 }
 
 static bool find_sequence(struct database *db, const char *id, uint64_t *out)

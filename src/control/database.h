@@ -34,6 +34,7 @@ uint64_t database_count_events(const struct database *);
 uint64_t database_last_sequence(struct database *);
 void database_each_override(struct database *, void (*each)(void *arg, const char *endpoint, enum admin_state, double weight), void *arg);
 void database_each_undelivered(struct database *, void (*each)(void *arg, const char *channel, struct event *), void *arg);
+void database_each_last(struct database *, void (*each)(void *arg, struct event *), void *arg);
 /* Fills `out` (room for STORE_READ_MAX) with references, oldest first; returns how many. */
 size_t database_read_events(struct database *, const struct event_query *, struct event **out, bool *found_after);
 

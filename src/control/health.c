@@ -111,7 +111,7 @@ static void change_state(struct endpoint_record *record, const struct verdict *n
 static void announce_record(struct control *control, struct endpoint_record *record)
 {
     struct announcement what;
-    enum verdict_state told = record->told;
+    enum verdict_state told = record->told == VERDICT_UNKNOWN ? record->told_before : record->told;
     if (record->verdict.state == VERDICT_UNKNOWN)
         return;
     record->told = record->verdict.state;
@@ -219,13 +219,15 @@ static void set_tunnel_status(struct control *control, struct tunnel_record *tun
     snprintf(tunnel->reason, sizeof tunnel->reason, "%s", reason);
     if (tunnel->status == status)
         return;
-    enum tunnel_status from = tunnel->status;
-    trace(TRACE_HEALTH, "tunnel %s: %s -> %s: %s", tunnel->id, tunnel_status_name(from), tunnel_status_name(status), reason);
+    enum tunnel_status told = tunnel->told;
+    trace(TRACE_HEALTH, "tunnel %s: %s -> %s: %s", tunnel->id, tunnel_status_name(tunnel->status), tunnel_status_name(status), reason);
     tunnel->status = status;
     tunnel->since = clock_wall();
     struct announcement what;
-    if (announce_tunnel(from, status, &what))
-        tell_tunnel(control, tunnel, from, &what);
+    if (status != TUNNEL_UNKNOWN)
+        tunnel->told = status;
+    if (announce_tunnel(told, status, &what))
+        tell_tunnel(control, tunnel, told, &what);
 }
 
 static void describe_tunnel(const struct endpoint_record *witness, bool inactive, char reason[static VERDICT_TEXT_SIZE])

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "control/names.h"
 #include "control/override.h"
+#include "control/told.h"
 
 #include <string.h>
 
@@ -16,6 +17,7 @@ static struct endpoint_record *make_endpoint(struct control *control, const char
     record->live = endpoint_live_new(id, (unsigned)control->n_workers);
     record->control = control;
     record->verdict.state = record->told = VERDICT_UNKNOWN;
+    record->told_before = told_take_endpoint(control, id);
     HASH_ADD_KEYPTR(hh, control->endpoints, record->id, strlen(record->id), record);
     return record;
 }
@@ -61,6 +63,7 @@ static struct tunnel_record *find_or_make_tunnel(struct control *control, const 
     tunnel = mem_zero(sizeof *tunnel);
     tunnel->id = mem_copy_text(endpoint->tunnel);
     tunnel->since = clock_wall();
+    tunnel->told = told_take_tunnel(control, tunnel->id);
     HASH_ADD_KEYPTR(hh, control->tunnels, tunnel->id, strlen(tunnel->id), tunnel);
     return tunnel;
 }
@@ -113,7 +116,8 @@ static void follow_pool(struct control *control, const struct pool *pool)
     if (!record) {
         record = mem_zero(sizeof *record);
         record->name = mem_copy_text(pool->name);
-        record->state = record->told = POOL_UNKNOWN;
+        record->state = POOL_UNKNOWN;
+        record->told = told_take_pool(control, record->name);
         HASH_ADD_KEYPTR(hh, control->pools, record->name, strlen(record->name), record);
     }
     record->pool = pool;
@@ -145,6 +149,7 @@ static void follow_load_balancer(struct control *control, const struct load_bala
     if (!record) {
         record = mem_zero(sizeof *record);
         record->name = mem_copy_text(lb->name);
+        record->told = told_take_load_balancer(control, record->name);
         HASH_ADD_KEYPTR(hh, control->load_balancers, record->name, strlen(record->name), record);
     }
     record->load_balancer = lb;

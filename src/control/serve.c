@@ -17,6 +17,7 @@
 #include "control/state_dir.h"
 #include "control/store.h"
 #include "control/threads.h"
+#include "control/told.h"
 #include "monitors/scheduler.h"
 #include "net/resolver.h"
 #include "proxy/access_log.h"
@@ -368,6 +369,7 @@ static bool start(struct daemon *d)
     const struct config *config = d->first;
     if (!take_hold(d, config) || !open_store(control, config) || !open_access_log(control, config) || !open_resolver(control, config))
         return false;
+    told_load(control);
     make_messengers(d);
     if (!start_workers(d, config) || !start_admin(d))
         return false;
@@ -422,6 +424,7 @@ static void daemon_free(struct daemon *d)
     if (control->scheduler)
         scheduler_free(control->scheduler);
     records_clear(control);
+    told_clear(control);
     certificates_free(control->certificates);
     if (control->resolver)
         resolver_free(control->resolver);

@@ -74,7 +74,8 @@ struct store {
     /* what was found at the start */
     struct kept_override *overrides;
     struct kept_delivery *deliveries;
-    size_t n_overrides, n_deliveries;
+    struct event **last; /* of each subject and kind */
+    size_t n_overrides, n_deliveries, n_last;
     uint64_t last_sequence;
 
     pthread_mutex_t lock; /* guards the next five */
@@ -399,10 +400,18 @@ static void keep_delivery(void *arg, const char *channel, struct event *event)
     s->deliveries[s->n_deliveries++] = (struct kept_delivery){ mem_copy_text(channel), event_ref(event) };
 }
 
+static void keep_last(void *arg, struct event *event)
+{
+    struct store *s = arg;
+    s->last = mem_resize(s->last, s->n_last + 1, sizeof *s->last);
+    s->last[s->n_last++] = event_ref(event);
+}
+
 static void load(struct store *s)
 {
     database_each_override(s->database, keep_override, s);
     database_each_undelivered(s->database, keep_delivery, s);
+    database_each_last(s->database, keep_last, s);
     s->last_sequence = database_last_sequence(s->database);
     s->status.events = database_count_events(s->database);
 }
@@ -451,8 +460,11 @@ static void free_kept(struct store *s)
         free(s->deliveries[i].channel);
         event_unref(s->deliveries[i].event);
     }
+    for (size_t i = 0; i < s->n_last; i++)
+        event_unref(s->last[i]);
     free(s->overrides);
     free(s->deliveries);
+    free(s->last);
 }
 
 void store_close(struct store *s)
@@ -489,6 +501,12 @@ void store_each_undelivered(const struct store *s, void (*each)(void *arg, const
 {
     for (size_t i = 0; i < s->n_deliveries; i++)
         each(arg, s->deliveries[i].channel, s->deliveries[i].event);
+}
+
+void store_each_last(const struct store *s, void (*each)(void *arg, struct event *), void *arg)
+{
+    for (size_t i = 0; i < s->n_last; i++)
+        each(arg, s->last[i]);
 }
 
 uint64_t store_last_sequence(const struct store *s)

@@ -44,6 +44,8 @@ void store_close(struct store *);
 void store_each_override(const struct store *, void (*each)(void *arg, const char *endpoint, enum admin_state, double weight), void *arg);
 /* In the order of their events. The callee refs the event if it keeps it. */
 void store_each_undelivered(const struct store *, void (*each)(void *arg, const char *channel, struct event *), void *arg);
+/* The last event of each subject and kind ("pool" of "pool.healthy"). The callee refs the event if it keeps it. */
+void store_each_last(const struct store *, void (*each)(void *arg, struct event *), void *arg);
 /* Of the last event ever kept, also when its row is gone. */
 uint64_t store_last_sequence(const struct store *);
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from client import wait_until
-from daemon import monitor
+from daemon import endpoint, monitor
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the test, 32 bytes!!").decode()
 
@@ -157,6 +157,30 @@ def test_delivered_alerts_are_not_sent_again_after_a_restart(serve_alerting, hoo
 
 def channel(daemon):
     return json.loads(daemon.cli("alerts", "list", "--json").stdout)[0]
+
+
+def test_recovery_is_told_also_of_what_was_told_before_a_restart(serve, make_origin, make_hook):
+    hook = make_hook()
+    one, two = make_origin("one"), make_origin("two")
+    daemon = serve(settings={
+        "monitors": [monitor()],
+        "pools": [{"name": "app", "monitors": ["app"], "minimum_endpoints": 2, "endpoints": [endpoint(one), endpoint(two)]}],
+        "load_balancers": [{"hostnames": ["app"], "default_pools": ["app"]}],
+        "alerts": [{"name": "ops", "type": "webhook", "url": hook.url}],
+    })
+    wait_until(lambda: daemon.pool("app")["state"] == "healthy")
+    one.kill()
+    down = ["endpoint.unhealthy", "load_balancer.fallback", "pool.critical"]
+    wait_until(lambda: sorted(hook.types()) == down, timeout=30)
+    wait_until(lambda: channel(daemon)["backlog"] == 0)
+    daemon.kill()
+    daemon.start()
+    wait_until(lambda: daemon.endpoint("app/one")["state"] == "down")
+    wait_until(lambda: daemon.endpoint("app/two")["state"] == "healthy")
+    assert sorted(hook.types()) == down, "nothing has changed"
+    one.accept()
+    wait_until(lambda: sorted(hook.types()[3:]) == ["endpoint.healthy", "load_balancer.recovered", "pool.healthy"], timeout=30)
+    assert hook.find("endpoint.healthy")[0].data["from"] == "down"
 
 
 def test_list_shows_backlog_and_errors(serve_alerting, hook):

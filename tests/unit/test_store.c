@@ -212,6 +212,36 @@ static void what_was_delivered_is_not_sent_again_after_a_restart(void **state)
     fixture_close(&f);
 }
 
+static void write_last(void *arg, struct event *event)
+{
+    struct text *found = arg;
+    text_addf(found, "%s %s %llu;", event->subject, event->type, (unsigned long long)event->sequence);
+}
+
+static void last_word_of_each_subject_and_kind_is_kept(void **state)
+{
+    (void)state;
+    static const struct { const char *type, *subject; } events[] = {
+        { "pool.critical", "app" }, { "load_balancer.fallback", "app" }, { "endpoint.unhealthy", "app/one" }, { "pool.healthy", "app" },
+        { "endpoint.healthy", "app/two" }, { "endpoint.healthy", "app/one" },
+    };
+    struct fixture f;
+    struct text found = { 0 };
+    fixture_open(&f, directory);
+    for (unsigned i = 0; i < sizeof events / sizeof *events; i++) {
+        struct event *event = make_event(i + 1, events[i].type, events[i].subject);
+        store_add_event(f.store, event, NULL, 0, on_added, &f);
+        event_unref(event);
+    }
+    turn_until(f.loop, &f.answered, sizeof events / sizeof *events);
+    fixture_close(&f);
+    fixture_open(&f, directory);
+    store_each_last(f.store, write_last, &found);
+    assert_string_equal(found.p, "app load_balancer.fallback 2;app pool.healthy 4;app/two endpoint.healthy 5;app/one endpoint.healthy 6;");
+    text_clear(&found);
+    fixture_close(&f);
+}
+
 static void overrides_stay_until_lifted(void **state)
 {
     struct fixture f;
@@ -662,6 +692,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_DIRECTORY(events_come_back_in_order_once_committed),
         IN_DIRECTORY(what_was_delivered_is_not_sent_again_after_a_restart),
+        IN_DIRECTORY(last_word_of_each_subject_and_kind_is_kept),
         IN_DIRECTORY(overrides_stay_until_lifted),
         IN_DIRECTORY(mark_tells_when_all_before_it_is_committed),
         IN_DIRECTORY(what_was_committed_survives_a_kill),
