@@ -66,6 +66,14 @@ static void do_end_control(struct session *s)
     s->control.deferred = false;
 }
 
+static void do_junk(struct session *s)
+{
+    bytes_add(&s->control.out, SLICE("\xff\xff\xff\xff\xff\xff\xff\xff"));
+    if (s->control.deferred)
+        nghttp2_session_resume_data(s->h2, s->control.stream);
+    s->control.deferred = false;
+}
+
 static void do_close(struct session *s)
 {
     session_fail(s, LOSS_CLOSED, "closed on demand");
@@ -82,7 +90,7 @@ static const struct {
     void (*run)(struct session *);
 } actions[] = {
     { "close", do_close },   { "cut", do_cut }, { "end-control", do_end_control },
-    { "goaway", do_goaway }, { "reset-control", do_reset_control },
+    { "goaway", do_goaway }, { "junk", do_junk }, { "reset-control", do_reset_control },
 };
 
 /* `index` < 0: all. */
@@ -167,7 +175,7 @@ char *command_run(struct sim *sim, const char *line)
         answer = json_pack("{s:b}", "ok", 1);
     else
         answer = json_pack("{s:s}", "error",
-                           "the commands are status; goaway, reset-control, end-control, close, cut [INDEX]; mute-ping, silent, "
+                           "the commands are status; goaway, junk, reset-control, end-control, close, cut [INDEX]; mute-ping, silent, "
                            "never-register, wrong-secret, broken-headers, no-meta on|off; refuse N; huge-header BYTES");
     char *text = json_dumps(answer, JSON_COMPACT);
     json_decref(answer);

@@ -94,7 +94,7 @@ static void id_bytes(const char *uuid, uint8_t out[static RPC_ID])
     }
 }
 
-static void add_registration(struct session *s)
+static void add_registration(struct session *s, struct bytes *out)
 {
     struct connection *c = s->connection;
     const struct credentials *known = &c->connector->credentials;
@@ -108,7 +108,13 @@ static void add_registration(struct session *s)
     id_bytes(known->tunnel, hello.tunnel);
     id_bytes(c->connector->id, hello.connector);
     local_address(s->fd, hello.origin_ip);
-    rpc_add_register(&s->control.out, QUESTION_CALL, target(&s->control), &hello);
+    rpc_add_register(out, QUESTION_CALL, target(&s->control), &hello);
+}
+
+void control_add_opening(struct session *s, struct bytes *out)
+{
+    rpc_add_bootstrap(out, QUESTION_BOOTSTRAP);
+    add_registration(s, out);
 }
 
 void control_begin(struct session *s, int32_t stream)
@@ -118,15 +124,10 @@ void control_begin(struct session *s, int32_t stream)
     for (size_t i = 0; i < 2; i++)
         nv[i] = h2_field(slice_of(fields[i][0]), slice_of(fields[i][1]));
     struct control *c = &s->control;
-    if (c->state != CONTROL_NONE) {
-        nghttp2_submit_rst_stream(s->h2, NGHTTP2_FLAG_NONE, stream, NGHTTP2_INTERNAL_ERROR);
-        return;
-    }
     c->state = CONTROL_REGISTERING;
     c->stream = stream;
     if (!s->sim->faults.never_register) {
-        rpc_add_bootstrap(&c->out, QUESTION_BOOTSTRAP);
-        add_registration(s);
+        control_add_opening(s, &c->out);
         ev_timer_stop(s->sim->loop, &s->patience);
         ev_set_cb(&s->patience, on_rpc_timeout);
         ev_timer_set(&s->patience, RPC_TIMEOUT, 0);

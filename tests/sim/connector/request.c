@@ -429,8 +429,26 @@ static void serve_configuration(struct request *r)
     }
 }
 
+/* Whoever opens another control stream is told the tunnel's secret, as by cloudflared: the edge must let no client do so. */
+static void serve_second_control(struct request *r)
+{
+    r->kind = REQUEST_HTTP;
+    r->bare = r->flush = true;
+    control_add_opening(r->session, &r->down);
+    request_respond(r, 200);
+}
+
+static bool is_management(const struct request *r)
+{
+    return strncasecmp(r->authority, "management.argotunnel.com", 25) == 0;
+}
+
 static void serve_by_rule(struct request *r)
 {
+    if (is_management(r)) {
+        answer_bare(r, 200, "management\n");
+        return;
+    }
     r->ingress = ingress_ref(r->session->connection->connector->ingress);
     r->rule = ingress_match(r->ingress, slice_of(r->authority), r->path);
     if (!r->rule) {
@@ -454,7 +472,10 @@ static void serve(struct request *r)
 {
     switch (r->kind) {
     case REQUEST_CONTROL:
-        control_begin(r->session, r->stream);
+        if (r->session->control.state == CONTROL_NONE)
+            control_begin(r->session, r->stream);
+        else
+            serve_second_control(r);
         break;
     case REQUEST_CONFIGURATION:
         serve_configuration(r);

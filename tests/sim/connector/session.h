@@ -75,7 +75,9 @@ void session_settle_all(struct sim *);
 
 /* --- its control stream (control.c) --- */
 
-void control_begin(struct session *, int32_t stream);
+void control_begin(struct session *, int32_t stream); /* the first that is opened */
+/* What a control stream begins with, the tunnel's secret in it. */
+void control_add_opening(struct session *, struct bytes *out);
 void control_on_data(struct session *, struct slice);
 void control_on_close(struct session *);
 void control_unregister(struct session *);
