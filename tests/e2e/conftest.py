@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "sim"))
 
 import certs  # noqa: E402
+import cloudflared  # noqa: E402
 import daemon as daemon_module  # noqa: E402
 import dns  # noqa: E402
 import edge  # noqa: E402
@@ -89,6 +90,21 @@ def public_edge(background, server_tls):
     made = edge.Edge(background, server_tls)
     yield made
     made.drop()
+
+
+@pytest.fixture
+def make_connector(folder):
+    """make_connector(edges, ca, tunnel, url=…): a cloudflared.Connector that runs; ended with the test, which fails on a sanitizer's report."""
+    made = []
+
+    def make(edges, ca, tunnel, **options):
+        made.append(cloudflared.Connector(edges, ca, tunnel, folder / "connectors", **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.kill()
+    reports = [one.log.read_text(errors="replace") for one in made]
+    assert not [text for text in reports if daemon_module.REPORT.search(text)]
 
 
 @pytest.fixture
