@@ -1,11 +1,13 @@
 """The admin API: over the socket everything, over TCP what is allowed; problems as problem+json."""
 
 import json
+import os
 import re
 
 import pytest
 from client import Connection, request_bytes, wait_until
 from daemon import cli, free_port
+from peer import reset
 
 
 @pytest.fixture
@@ -147,8 +149,49 @@ def test_page_for_people(daemon):
     assert "default-src 'none'" in page.get("Content-Security-Policy")
 
 
-def test_head_requests(daemon):
-    assert daemon.admin("HEAD", "/livez").status == 200
+@pytest.mark.parametrize("target", ["/livez", "/readyz", "/metrics", "/v1/status", "/v1/pools", "/v1/nothing", "/", "/v1/events"])
+def test_head_is_the_head_of_get(daemon, target):
+    """And its connection serves the next request: not a byte of a body came."""
+    accept = [("Accept", "text/event-stream")] if target == "/v1/events" else []
+    with Connection(f"unix:{daemon.admin_socket}") as connection:
+        head = connection.request("HEAD", target, accept, host="localhost")
+        assert connection.request("GET", "/livez", host="localhost").status == 200
+        if accept:
+            assert head.status == 200 and head.get("Content-Type").startswith("text/event-stream")
+            return
+        got = connection.request("GET", target, host="localhost")
+        assert (head.status, head.get("Content-Type")) == (got.status, got.get("Content-Type"))
+        if target not in ("/metrics", "/v1/status"):
+            assert head.get("Content-Length") == got.get("Content-Length")
+
+
+@pytest.mark.parametrize("way", ["close", "half close", "reset", "silence"])
+def test_event_streams_whose_clients_go(daemon, way):
+    """Each is let go: no descriptor stays behind, and the next event finds nobody who is gone."""
+    def descriptors():
+        return len(os.listdir(f"/proc/{daemon.pid}/fd"))
+    before = descriptors()
+    held = []
+    for _ in range(20):
+        connection = Connection(f"unix:{daemon.admin_socket}")
+        connection.send(request_bytes("GET", "/v1/events", [("Accept", "text/event-stream")], host="localhost"))
+        assert connection.read_head().status == 200
+        held.append(connection)
+    for connection in held:
+        if way == "half close":
+            connection.finish_sending()
+        elif way == "reset":
+            reset(connection)
+        elif way == "close":
+            connection.close()
+    for state in ("drained", "enabled"):
+        assert daemon.admin("PATCH", "/v1/endpoints/pool/one", {"state": state}).status == 200
+    if way == "silence":
+        assert all(b"endpoint.drained" in connection.read_until(b"drained") for connection in held)
+        for connection in held:
+            connection.close()
+    wait_until(lambda: descriptors() <= before + 1, what="their descriptors are closed")
+    assert daemon.admin("GET", "/v1/status").status == 200
 
 
 # --- over TCP ---
