@@ -90,7 +90,7 @@ static size_t first_enabled(const struct load_balancer *lb)
 
 static bool has_anybody(const struct pool *pool, const struct pool_census *census)
 {
-    return pool->enabled && census_admitted(census) > 0;
+    return pool->enabled && census_admitted(census) > census->at[USABLE_ABSENT];
 }
 
 /* "pool europe is critical (0 of 1 endpoints usable)" for those of the pools before `end` that are not as they should be. */

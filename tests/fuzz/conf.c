@@ -14,6 +14,35 @@ static void require(bool fact)
         abort();
 }
 
+static void check_whole(const struct config *config)
+{
+    for (size_t i = 0; i < config->n_endpoints; i++) {
+        const struct endpoint *e = config->endpoints[i];
+        require(config_find_endpoint(config, e->id) == e);
+        require((e->kind == ENDPOINT_EDGE) == (!e->dial_host && !e->unix_path));
+        require(e->kind == ENDPOINT_EDGE ? e->tunnel && config->edge.addresses.n : e->dial_port || e->unix_path);
+        require(e->tls == (e->tls_client != NULL));
+    }
+    for (size_t i = 0; i < config->edge.n_ingress; i++)
+        require(*config->edge.ingress[i].json == '{');
+}
+
+/* Once it was fine, it is so with a tunnel more in each pool as well. */
+static void check_joining(const struct config *config)
+{
+    struct conf_messages messages = { 0 };
+    struct conf_joined *joined = calloc(config->n_pools + 1, sizeof *joined);
+    require(joined);
+    for (size_t i = 0; i < config->n_pools; i++)
+        joined[i] = (struct conf_joined){ config->pools[i].name, "c1744f8b-faa1-48a4-9e5c-02ac921467fa", "app-1" };
+    struct config *with = conf_join(config, joined, config->n_pools, &messages);
+    require(with && !messages.n);
+    check_whole(with);
+    require(with->n_endpoints >= config->n_endpoints && with->n_endpoints <= config->n_endpoints + config->n_pools);
+    config_unref(with);
+    free(joined);
+}
+
 static void check(const char *path)
 {
     struct conf_messages messages = { 0 };
@@ -22,11 +51,9 @@ static void check(const char *path)
     require((config == NULL) == (messages.errors > 0));
     for (size_t i = 0; i < messages.n; i++)
         require(*messages.items[i].file && *messages.items[i].text);
-    for (size_t i = 0; config && i < config->n_endpoints; i++) {
-        const struct endpoint *e = config->endpoints[i];
-        require(config_find_endpoint(config, e->id) == e);
-        require((e->dial_host && e->dial_port) || e->unix_path);
-        require(e->tls == (e->tls_client != NULL));
+    if (config) {
+        check_whole(config);
+        check_joining(config);
     }
     config_unref(config);
     conf_messages_clear(&messages);

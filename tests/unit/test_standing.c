@@ -110,7 +110,7 @@ static void load_balancer_standing(void **state)
 {
     (void)state;
     static const struct pool_census up = CENSUS(1, 0, 0, 0, 0, 0), down = CENSUS(0, 0, 0, 1, 0, 0), half = CENSUS(1, 0, 0, 1, 0, 0), unknown = CENSUS(0, 0, 1, 0, 0, 0),
-                                    ejected = CENSUS(0, 1, 0, 0, 0, 0), drained = CENSUS(0, 0, 0, 0, 0, 1),
+                                    ejected = CENSUS(0, 1, 0, 0, 0, 0), drained = CENSUS(0, 0, 0, 0, 0, 1), absent = CENSUS(0, 0, 0, 0, 1, 0),
                                     awaited = { .at = { [USABLE_LAST_RESORT] = 2 }, .awaited = 2 };
     const struct lb_row rows[] = {
         { up, up, up, 0, false, LB_HEALTHY, "europe", true, "all pools are healthy: traffic goes to europe" },
@@ -137,6 +137,12 @@ static void load_balancer_standing(void **state)
         { drained, drained, drained, WHEN_ALL_DOWN_LEAST_BAD, false, LB_DOWN, NULL, true,
           "down: pool europe is critical (0 of 0 endpoints usable, 1 drained or disabled), pool america is critical (0 of 0 endpoints usable, "
           "1 drained or disabled): requests are answered with 503" },
+        { absent, absent, up, WHEN_ALL_DOWN_LEAST_BAD, false, LB_DOWN, NULL, true,
+          "down: pool europe is critical (0 of 1 endpoints usable, 1 without a connector), pool america is critical (0 of 1 endpoints usable, 1 without a "
+          "connector): requests are answered with 503" },
+        { absent, down, up, WHEN_ALL_DOWN_LEAST_BAD, false, LB_FALLBACK, "america", true,
+          "fallback: pool europe is critical (0 of 1 endpoints usable, 1 without a connector), pool america is critical (0 of 1 endpoints usable): "
+          "traffic goes to the least bad endpoint" },
         { awaited, down, drained, WHEN_ALL_DOWN_LEAST_BAD, false, LB_UNKNOWN, "europe", false,
           "no verdict yet: names are being resolved, or connectors are on their way" },
     };
