@@ -48,6 +48,10 @@ build_in()
         say "bootstrap"
         ./bootstrap >"$folder/bootstrap.log" 2>&1 || { tail -n 20 "$folder/bootstrap.log"; return 1; }
     fi
+    if [ -f config.status ]; then
+        say "make distclean: a build in the source folder rules out any beside it"
+        make -s --no-print-directory distclean >"$folder/distclean.log" 2>&1 || { tail -n 20 "$folder/distclean.log"; return 1; }
+    fi
     if [ ! -f "$folder/Makefile" ] || [ "$(cat "$folder/configured-with" 2>/dev/null)" != "$*" ]; then
         say "configure in $folder" "$@"
         (cd "$folder" && ../configure --quiet "$@" >configure.log 2>&1) || { tail -n 20 "$folder/configure.log"; return 1; }
