@@ -14,6 +14,7 @@ struct check {
     void *run_arg;
     check_done *done; /* NULL: abandoned */
     void *arg;
+    uint64_t line;
     unsigned attempts, redirects;
     nsec_t spent; /* of this attempt's timeout, by the probes before the one that is out */
 };
@@ -83,6 +84,7 @@ static void send_probe(struct check *check, char *path)
         probe->path = path;
     }
     snprintf(probe->host, sizeof probe->host, "%s", host_of_probe(check));
+    probe->line = check->line;
     probe->timeout = check->monitor->timeout - check->spent;
     probe->done = on_probe_done;
     probe->arg = check;
@@ -135,13 +137,13 @@ static void on_probe_done(struct probe *probe, void *arg)
     probe_free(probe);
 }
 
-struct check *check_start(struct config *config, const struct endpoint *endpoint, const struct monitor *monitor, check_run *run, void *run_arg,
-                          check_done *done, void *arg)
+struct check *check_start(struct config *config, const struct endpoint *endpoint, const struct monitor *monitor, uint64_t line, check_run *run,
+                          void *run_arg, check_done *done, void *arg)
 {
     struct check *check = mem_alloc(sizeof *check);
 
     *check = (struct check){
-        .config = config_ref(config), .endpoint = endpoint, .monitor = monitor, .run = run, .run_arg = run_arg, .done = done, .arg = arg,
+        .config = config_ref(config), .endpoint = endpoint, .monitor = monitor, .line = line, .run = run, .run_arg = run_arg, .done = done, .arg = arg,
     };
     attempt(check);
     return check;

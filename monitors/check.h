@@ -13,9 +13,9 @@ typedef void check_run(void *arg, struct probe *);
 /* `last`: the probe that decided; valid during the call. */
 typedef void check_done(void *arg, const struct judgement *, const struct probe *last);
 
-/* Each attempt has the monitor's timeout, redirects included. The endpoint and the monitor belong to the configuration, of which the
+/* `line`: over this connection of the endpoint's tunnel and no other; 0: any. Each attempt has the monitor's timeout, redirects included. The endpoint and the monitor belong to the configuration, of which the
  * check takes its own reference. `done` runs once, unless the check is abandoned first. */
-struct check *check_start(struct config *, const struct endpoint *, const struct monitor *, check_run *run, void *run_arg, check_done *done,
+struct check *check_start(struct config *, const struct endpoint *, const struct monitor *, uint64_t line, check_run *run, void *run_arg, check_done *done,
                           void *arg) __attribute__((returns_nonnull));
 /* The result is of no interest any more: the probe that is out comes back to nobody. */
 void check_abandon(struct check *);

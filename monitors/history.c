@@ -77,6 +77,11 @@ nsec_t history_pause(const struct monitor_evidence *h, const struct monitor *mon
     return jitter(pause, draw);
 }
 
+nsec_t history_pause_turning(const struct monitor *monitor, double draw)
+{
+    return jitter(monitor->interval_turning, draw);
+}
+
 nsec_t history_first_pause(const struct monitor *monitor, double draw)
 {
     return (nsec_t)((double)monitor->interval_turning * draw);

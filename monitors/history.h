@@ -13,6 +13,8 @@ void history_forget(struct monitor_evidence *);
 /* From one result to the next look, ±10 % by `draw` (0 to 1): `interval`; `interval_turning` while the last result contradicts what is
  * believed; when down `interval_down`, doubling up to `interval_down_max`. */
 nsec_t history_pause(const struct monitor_evidence *, const struct monitor *, double draw);
+/* While something contradicts what is believed: interval_turning ±10 %. */
+nsec_t history_pause_turning(const struct monitor *, double draw);
 /* To the first look: a point of interval_turning, so that a start spreads its probes and has its verdicts soon. */
 nsec_t history_first_pause(const struct monitor *, double draw);
 /* When traffic says that it failed: the instant of the next look, at least interval_turning after the last. */

@@ -25,6 +25,8 @@ struct job {
     const struct monitor *monitor; /* in the scheduler's configuration */
     struct monitor_evidence history;
     struct check *check; /* NULL: none is under way, the timer runs */
+    struct line_results lines; /* where the endpoint is a tunnel of our edge */
+    struct tunnel_line *line;  /* that the check goes over; one reference */
     ev_timer timer;
     nsec_t due;          /* monotonic */
 };
@@ -54,8 +56,23 @@ static void job_arm_at(struct job *job, nsec_t due)
 
 static void job_arm(struct job *job)
 {
-    nsec_t pause = history_pause(&job->history, job->monitor, random_unit(&job->watch->scheduler->random));
-    job_arm_at(job, clock_monotonic() + pause);
+    double draw = random_unit(&job->watch->scheduler->random);
+    nsec_t pause = history_pause(&job->history, job->monitor, draw), turning = history_pause_turning(job->monitor, draw);
+    if (lines_are_turning(&job->lines) && turning < pause)
+        pause = turning;
+    job_arm_at(job, clock_monotonic() + pause / lines_pace(&job->lines));
+}
+
+static bool is_over_edge(const struct job *job)
+{
+    return job->watch->endpoint->kind == ENDPOINT_EDGE;
+}
+
+static void turned(void *arg, const char *tunnel, uint64_t line, bool sick, const char *detail)
+{
+    const struct scheduler *s = arg;
+    if (s->callbacks.turned)
+        s->callbacks.turned(s->arg, tunnel, line, sick, detail);
 }
 
 static bool may_be_probed(const struct endpoint *endpoint)
@@ -100,21 +117,51 @@ static void log_turn(const struct job *job, enum health before)
                  names[before], job->history.detail);
 }
 
+static void drop_line(struct job *job)
+{
+    tunnel_line_unref(job->line);
+    job->line = NULL;
+}
+
+/* Over a connection that has gone, or does not answer, a failure says nothing: who owns it has seen that itself. */
+static bool says_nothing(const struct job *job, const struct judgement *judgement)
+{
+    return job->line && !judgement->pass && atomic_load_explicit(&job->line->state, memory_order_acquire) != LINE_USABLE;
+}
+
+/* True if it counts for the endpoint. */
+static bool take_over_line(struct job *job, const struct judgement *judgement)
+{
+    struct scheduler *s = job->watch->scheduler;
+    if (!job->line)
+        return true;
+    if (s->callbacks.looked)
+        s->callbacks.looked(s->arg, job->lines.tunnel, job->line->id, job->monitor->name, judgement->pass, judgement->detail);
+    return lines_add(&job->lines, job->line->id, job->monitor, judgement, clock_monotonic(), turned, s);
+}
+
+static void take_result(struct job *job, const struct judgement *judgement, const struct probe *last)
+{
+    enum health before = job->history.health;
+    if (says_nothing(job, judgement) || !take_over_line(job, judgement))
+        return;
+    history_add(&job->history, job->monitor, judgement, clock_monotonic());
+    if (judgement->pass)
+        note_latency(job->watch->endpoint, &last->result);
+    log_turn(job, before);
+}
+
 static void on_check_done(void *arg, const struct judgement *judgement, const struct probe *last)
 {
     struct job *job = arg;
     struct watch *watch = job->watch;
-    enum health before = job->history.health;
 
     job->check = NULL;
-    if (may_be_probed(watch->endpoint)) {
-        history_add(&job->history, job->monitor, judgement, clock_monotonic());
-        if (judgement->pass)
-            note_latency(watch->endpoint, &last->result);
-        log_turn(job, before);
-    } else {
+    if (may_be_probed(watch->endpoint))
+        take_result(job, judgement, last);
+    else
         history_forget(&job->history);
-    }
+    drop_line(job);
     job_arm(job);
     tell(watch);
 }
@@ -123,9 +170,20 @@ static void job_idle(struct job *job)
 {
     bool knew = job->history.at != 0;
     history_forget(&job->history);
+    lines_clear(&job->lines, turned, job->watch->scheduler);
     job_arm(job);
     if (knew)
         tell(job->watch);
+}
+
+/* False: there is nothing to send over. */
+static bool choose_line(struct job *job)
+{
+    struct tunnel *tunnel = job->watch->endpoint->edge_tunnel;
+    if (!is_over_edge(job))
+        return true;
+    job->line = tunnel ? lines_next(&job->lines, tunnel, turned, job->watch->scheduler) : NULL;
+    return job->line;
 }
 
 static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
@@ -135,10 +193,12 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)events;
     ev_timer_stop(loop, timer);
-    if (may_be_probed(job->watch->endpoint))
-        job->check = check_start(s->config, job->watch->endpoint, job->monitor, s->callbacks.run, s->arg, on_check_done, job);
-    else
+    if (!may_be_probed(job->watch->endpoint))
         job_idle(job);
+    else if (!choose_line(job))
+        job_arm(job);
+    else
+        job->check = check_start(s->config, job->watch->endpoint, job->monitor, job->line ? job->line->id : 0, s->callbacks.run, s->arg, on_check_done, job);
 }
 
 static struct job *job_new(struct watch *watch, const struct monitor *monitor)
@@ -159,6 +219,8 @@ static void job_free(struct job *job)
     ev_timer_stop(job->watch->scheduler->loop, &job->timer);
     if (job->check)
         check_abandon(job->check);
+    drop_line(job);
+    lines_clear(&job->lines, turned, job->watch->scheduler);
     free(job);
 }
 
@@ -274,6 +336,19 @@ void scheduler_hurry(struct scheduler *s, const char *endpoint_id)
         if (!job->check && due < job->due)
             job_arm_at(job, due);
     }
+}
+
+void scheduler_forget(struct scheduler *s, const char *endpoint_id)
+{
+    const struct watch *watch = watch_find(s->watches, endpoint_id);
+
+    for (unsigned i = 0; watch && i < watch->n_jobs; i++) {
+        struct job *job = watch->jobs[i];
+        history_forget(&job->history);
+        lines_clear(&job->lines, turned, s);
+    }
+    if (watch)
+        tell(watch);
 }
 
 bool scheduler_evidence(const struct scheduler *s, const char *endpoint_id, struct evidence *out)

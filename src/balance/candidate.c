@@ -7,9 +7,12 @@
 
 static const double SLOW_START_FLOOR = 0.1;
 
+/* One whose rules differ from its pool's is not dialable. */
 static bool is_absent(const struct endpoint *e)
 {
-    return e->kind == ENDPOINT_EDGE && (!e->edge_tunnel || !tunnel_is_usable(e->edge_tunnel));
+    if (e->kind != ENDPOINT_EDGE)
+        return false;
+    return !e->edge_tunnel || !tunnel_is_usable(e->edge_tunnel) || !atomic_load_explicit(&e->live->dialable, memory_order_relaxed);
 }
 
 enum usability endpoint_usability(const struct endpoint *e, nsec_t now)

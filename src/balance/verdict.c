@@ -23,6 +23,7 @@ static const struct diagnosis_row rows[] = {
     [DIAGNOSIS_WRONG_STATUS] = { "wrong_status", NULL, 7 },
     [DIAGNOSIS_WRONG_BODY] = { "wrong_body", NULL, 8 },
     [DIAGNOSIS_MALFORMED] = { "malformed", "the answer is not valid HTTP", 6 },
+    [DIAGNOSIS_CONFIG_DRIFT] = { "config_drift", "the tunnel's rules differ from those of its pool", 9 },
 };
 
 _Static_assert(sizeof rows / sizeof *rows == DIAGNOSES, "a row for each diagnosis");
@@ -256,6 +257,12 @@ static void judge(const struct evidence *e, nsec_t now, struct judging *v)
         say_state(v, VERDICT_DOWN);
         v->verdict.diagnosis = DIAGNOSIS_NAME;
         say(v, "%s", e->name_detail[0] ? e->name_detail : rows[DIAGNOSIS_NAME].explanation);
+        return;
+    }
+    if (e->tunnel.refused[0]) {
+        say_state(v, VERDICT_DOWN);
+        v->verdict.diagnosis = DIAGNOSIS_CONFIG_DRIFT;
+        say(v, "%s", e->tunnel.refused);
         return;
     }
     if (lacks_connector(&e->tunnel)) {

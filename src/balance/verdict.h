@@ -20,6 +20,7 @@ enum diagnosis {
     DIAGNOSIS_PROBE_BLOCKED,     /* Access, WAF challenge, rate limit: says nothing about traffic */
     DIAGNOSIS_FORBIDDEN_HEADERS, /* error 1000: our own headers, or a loop */
     DIAGNOSIS_WRONG_STATUS, DIAGNOSIS_WRONG_BODY, DIAGNOSIS_MALFORMED,
+    DIAGNOSIS_CONFIG_DRIFT,      /* the tunnel's rules differ from those of its pool, which asks for identical ones */
     DIAGNOSES
 };
 const char *diagnosis_code(enum diagnosis);
@@ -40,6 +41,7 @@ struct tunnel_evidence {
     bool exists;
     bool usable;                 /* some connection takes new requests */
     enum tunnel_status status;
+    char refused[VERDICT_TEXT_SIZE]; /* it is not to be used: why; "": it may be */
 };
 
 struct evidence {

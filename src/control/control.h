@@ -28,6 +28,9 @@ struct control;
 struct sockets;
 struct threads;
 struct certificates;
+struct tunnels;
+struct edge;
+struct edge_worker;
 
 /* A UUID that endpoints name. What is known of it here comes through those endpoints: the edge says 530/1033 or 1016 in place of a
  * tunnel without a connection, and any other answer was carried by one. */
@@ -128,10 +131,13 @@ struct control {
     struct threads *threads;      /* what the workers run on */
     struct certificates *certificates; /* when ours end */
     struct told_state *told;           /* uthash: before the start, see told.h */
+    struct tunnels *registry;     /* of our edge: its tunnels, and who is connected; NULL: in tests that need none */
+    struct edge *edge;            /* what connectors dial; likewise */
+    struct edge_worker **edge_workers; /* by worker */
     struct endpoint_record *endpoints; /* uthash, by id */
     struct pool_record *pools;         /* by name */
     struct load_balancer_record *load_balancers; /* by name */
-    struct tunnel_record *tunnels;     /* by id */
+    struct tunnel_record *tunnels;     /* by id; those of our own edge are the registry's */
     struct override_record *overrides; /* by endpoint id */
     ev_timer sweep;               /* runs only while something is ejected, ramping, or waits for a good answer */
     unsigned sweeps;
@@ -149,6 +155,8 @@ bool control_set_weight(struct control *, const char *id, double weight);
 
 /* Loads the file anew and puts it in force, or changes nothing and says why. `messages` gets errors and warnings. */
 bool control_reload(struct control *, struct conf_messages *messages);
+/* Puts the configuration in force in force again, with the tunnels that have joined its pools or left them; no file of it is read. */
+bool control_rejoin(struct control *, struct conf_messages *messages);
 
 /* Runs the pool's monitors once, now, on one endpoint or (NULL) all of the pool. `done` gets a JSON array, one object per endpoint and
  * monitor: endpoint, monitor, pass, diagnosis, detail, status, address, connect_ms, tls_ms, first_byte_ms, total_ms; who keeps it

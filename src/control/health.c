@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/tell.h"
+#include "control/tunnels.h"
 #include "monitors/scheduler.h"
 
 #include <stdio.h>
@@ -32,12 +33,14 @@ bool health_is_pending(const struct endpoint_record *record)
     return record->verdict.state == VERDICT_UNKNOWN || health_name_is_pending(record);
 }
 
-static void gather_tunnel(const struct endpoint *endpoint, struct tunnel_evidence *out)
+static void gather_tunnel(const struct control *control, const struct endpoint *endpoint, struct tunnel_evidence *out)
 {
     struct tunnel *t = endpoint->edge_tunnel;
     *out = (struct tunnel_evidence){ .of_edge = endpoint->kind == ENDPOINT_EDGE, .exists = t, .usable = t && tunnel_is_usable(t) };
     if (t)
         out->status = (enum tunnel_status)atomic_load_explicit(&t->status, memory_order_relaxed);
+    if (t && control->registry)
+        tunnels_is_refused(control->registry, endpoint, out->refused);
 }
 
 static void gather(struct endpoint_record *record, nsec_t now)
@@ -50,7 +53,7 @@ static void gather(struct endpoint_record *record, nsec_t now)
     e->consecutive_failures = atomic_load_explicit(&live->consecutive_failures, memory_order_relaxed);
     e->admin = (enum admin_state)atomic_load_explicit(&live->admin, memory_order_relaxed);
     e->enabled = record->endpoint->enabled;
-    gather_tunnel(record->endpoint, &e->tunnel);
+    gather_tunnel(record->control, record->endpoint, &e->tunnel);
 }
 
 static void reach(const struct endpoint_record *record, nsec_t now, struct verdict *out)
@@ -75,7 +78,7 @@ static void start_sweeping(struct control *control)
 static bool show_workers(const struct endpoint_record *record, nsec_t now)
 {
     struct endpoint_live *live = record->live;
-    bool resolving = health_name_is_pending(record), dialable = record->evidence.dialable && !resolving;
+    bool resolving = health_name_is_pending(record), dialable = record->evidence.dialable && !resolving && !record->evidence.tunnel.refused[0];
     atomic_store_explicit(&live->resolving, resolving, memory_order_relaxed);
     bool dialable_before = atomic_exchange_explicit(&live->dialable, dialable, memory_order_relaxed);
     bool changed = endpoint_set_health(live, record->verdict.health, now);

@@ -70,7 +70,7 @@ static void check_endpoint(struct monitor_test *test, const struct endpoint *end
         *one = (struct one_check){ test, json_array_size(test->results) };
         json_array_append_new(test->results, json_pack("{s:s, s:s}", "endpoint", endpoint->id, "monitor", pool->monitors[i]->name));
         test->pending++;
-        check_start(test->control->config, endpoint, pool->monitors[i], publish_run_probe, test->control, on_check_done, one);
+        check_start(test->control->config, endpoint, pool->monitors[i], 0, publish_run_probe, test->control, on_check_done, one);
     }
 }
 

@@ -6,11 +6,15 @@
 #include "control/admin.h"
 #include "control/bus.h"
 #include "control/certificates.h"
+#include "control/edge.h"
 #include "control/health.h"
 #include "control/records.h"
 #include "control/sockets.h"
+#include "control/tunnels.h"
 #include "monitors/scheduler.h"
 #include "proxy/worker.h"
+
+#include <limits.h>
 
 /* A worker that is not to listen (yet, or any more) gets no sockets. */
 static void fill_fds(const struct control *control, unsigned worker, int *fds)
@@ -29,6 +33,7 @@ void publish_listening(struct control *control)
         fill_fds(control, i, fds);
         worker_post_config(control->workers[i], config_ref(control->config), fds);
     }
+    edge_post(control->edge);
     sockets_posted(control->sockets);
     free(fds);
 }
@@ -44,6 +49,8 @@ void publish(struct control *control, struct config *config)
 {
     struct config *former = control->config;
     config->generation = ++control->generation;
+    tunnels_set_config(control->registry, config);
+    tunnels_attach(control->registry, config);
     records_attach(control, config);
     control->config = config;
     bus_set_config(control->bus, config);
@@ -68,12 +75,31 @@ static void on_refused(struct message *message, void *control)
     probe->done(probe, probe->arg);
 }
 
+/* The worker that owns the probe's connection; UINT_MAX: it is gone. */
+static unsigned owner_of(const struct probe *probe)
+{
+    unsigned owner = UINT_MAX;
+    if (!probe->endpoint->edge_tunnel)
+        return owner;
+    struct tunnel_view *view = tunnel_get_view(probe->endpoint->edge_tunnel);
+    for (size_t i = 0; i < view->n_lines; i++)
+        if (view->lines[i]->id == probe->line)
+            owner = atomic_load_explicit(&view->lines[i]->worker, memory_order_relaxed);
+    tunnel_view_unref(view);
+    return owner;
+}
+
 void publish_run_probe(void *arg, struct probe *probe)
 {
     struct control *control = arg;
+    unsigned on;
     if (control->stopping) {
         probe->message.handle = on_refused;
         mailbox_post(&control->mailbox, &probe->message);
+        return;
+    }
+    if (probe->line && (on = owner_of(probe)) < control->n_workers) {
+        worker_post_probe(control->workers[on], probe);
         return;
     }
     worker_post_probe(control->workers[control->next_worker], probe);

@@ -10,7 +10,7 @@
 void publish(struct control *, struct config *);
 /* Posts the configuration in force to the workers again, after control->listening has changed. */
 void publish_listening(struct control *);
-/* Hands a probe to one worker after the other; `control` is the struct control. A check_run, and the scheduler's. */
+/* Hands a probe to one worker after the other, one over a connection of our edge to the connection's owner; `control` is the struct control. A check_run, and the scheduler's. */
 void publish_run_probe(void *control, struct probe *);
 
 #endif

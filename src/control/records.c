@@ -90,7 +90,7 @@ static void follow_tunnels(struct control *control, const struct config *config)
     for (size_t i = 0; i < config->n_endpoints; i++) {
         const struct endpoint *endpoint = config->endpoints[i];
         struct endpoint_record *record = control_find_endpoint(control, endpoint->id);
-        record->tunnel = endpoint->tunnel ? find_or_make_tunnel(control, endpoint) : NULL;
+        record->tunnel = endpoint->tunnel && endpoint->kind != ENDPOINT_EDGE ? find_or_make_tunnel(control, endpoint) : NULL;
         if (record->tunnel)
             name_tunnel(record->tunnel, config, endpoint);
     }

@@ -1,9 +1,11 @@
 #include "control/control.h"
 
+#include "control/edge.h"
 #include "control/notify.h"
 #include "control/publish.h"
 #include "control/sockets.h"
 #include "control/tell.h"
+#include "control/tunnels.h"
 #include "proxy/access_log.h"
 
 #include <stdio.h>
@@ -59,19 +61,60 @@ static bool move_access_log(struct control *control, const struct config *config
     return false;
 }
 
+/* Sockets, certificate of the edge, log: all, or nothing. */
+static bool prepare(struct control *control, const struct config *config, struct conf_messages *messages)
+{
+    if (!sockets_prepare(control->sockets, config, messages))
+        return false;
+    if (edge_prepare(control->edge, config, messages) && move_access_log(control, config, messages))
+        return true;
+    edge_abandon(control->edge);
+    sockets_abandon(control->sockets);
+    return false;
+}
+
+struct known_tunnels {
+    struct tunnels *registry;
+    const struct config *config;
+};
+
+static bool tunnel_exists(void *arg, const char *id_or_name)
+{
+    const struct known_tunnels *known = arg;
+    return tunnels_find(known->registry, id_or_name) || config_find_edge_tunnel(known->config, id_or_name);
+}
+
 static struct config *load(struct control *control, struct conf_messages *messages)
 {
     struct config *config = conf_load(control->config_path, messages);
+    if (config)
+        config = tunnels_join(control->registry, config, messages);
     if (!config)
         return NULL;
     keep_what_is_fixed(control, config, messages);
-    if (sockets_prepare(control->sockets, config, messages)) {
-        if (move_access_log(control, config, messages))
-            return config;
-        sockets_abandon(control->sockets);
-    }
+    conf_warn_of_tunnels(config, tunnel_exists, &(struct known_tunnels){ control->registry, config }, messages);
+    if (prepare(control, config, messages))
+        return config;
     config_unref(config);
     return NULL;
+}
+
+bool control_rejoin(struct control *control, struct conf_messages *messages)
+{
+    struct conf_messages known = { 0 }; /* what was said of this file when it came into force */
+    struct config *config = tunnels_join(control->registry, config_ref(control->config), messages);
+    if (!config)
+        return false;
+    if (config == control->config) {
+        config_unref(config);
+        config = conf_join(control->config, NULL, 0, messages); /* the same, for its endpoints to find their tunnels */
+    }
+    if (!config)
+        return false;
+    keep_what_is_fixed(control, config, &known);
+    conf_messages_clear(&known);
+    publish(control, config);
+    return true;
 }
 
 bool control_reload(struct control *control, struct conf_messages *messages)

@@ -7,6 +7,7 @@
 #include "control/admin.h"
 #include "control/bus.h"
 #include "control/certificates.h"
+#include "control/edge.h"
 #include "control/health.h"
 #include "control/notify.h"
 #include "control/override.h"
@@ -18,6 +19,7 @@
 #include "control/store.h"
 #include "control/threads.h"
 #include "control/told.h"
+#include "control/tunnels.h"
 #include "monitors/scheduler.h"
 #include "net/resolver.h"
 #include "proxy/access_log.h"
@@ -36,6 +38,8 @@ static const double look_s = 0.05;
 /* A stop is over by then, whatever holds it up. */
 static const double stop_margin_s = 5, stop_at_once_s = 1;
 static const nsec_t admin_grace = NSEC_PER_SEC;
+/* No client's stream is left then: what is, is ours. */
+static const nsec_t edge_grace = NSEC_PER_SEC / 2;
 
 enum phase { PHASE_STARTING, PHASE_SERVING, PHASE_DRAINING /* workers finish what they have */, PHASE_CLOSING /* the admin API too */ };
 
@@ -101,6 +105,12 @@ static void stop_listening(struct control *control)
     sockets_commit(control->sockets, control->config, false);
 }
 
+/* After the workers, see sockets_new(). */
+static unsigned watcher_of_edge(const struct control *control, unsigned worker)
+{
+    return (unsigned)control->n_workers + worker;
+}
+
 static void begin_stop(struct daemon *d)
 {
     struct control *control = &d->control;
@@ -125,10 +135,26 @@ static void hasten_stop(struct daemon *d)
     end_by(d, stop_at_once_s);
 }
 
+static void on_edge_stopped(void *arg, unsigned worker)
+{
+    struct control *control = arg;
+    threads_quit(control->threads, worker);
+}
+
+/* Streams of the last clients may lead over any worker's connections: those of connectors are closed once no worker has a request left. */
+static void on_worker_drained(void *arg, unsigned worker, unsigned serving)
+{
+    struct daemon *d = arg;
+    (void)worker;
+    for (unsigned i = 0; !serving && i < d->control.n_workers; i++)
+        edge_worker_post_stop(d->control.edge_workers[i], edge_grace, on_edge_stopped);
+}
+
 static void on_worker_ended(void *arg, unsigned worker, unsigned running)
 {
     struct daemon *d = arg;
     sockets_let_go(d->control.sockets, worker);
+    sockets_let_go(d->control.sockets, watcher_of_edge(&d->control, worker));
     if (running || d->phase != PHASE_DRAINING)
         return;
     /* The admin API is there to the last. */
@@ -196,14 +222,9 @@ static void unwatch_signals(struct daemon *d)
 
 /* --- becoming ready --- */
 
-static void on_adopted(void *arg, unsigned worker, uint64_t generation)
+static void look_whether_ready(struct daemon *d)
 {
-    (void)generation;
-    struct control *control = arg;
-    struct daemon *d = CONTAINER_OF(control, struct daemon, control);
-    if (worker >= control->n_workers)
-        return; /* our own, the admin API's */
-    sockets_adopted(control->sockets, worker);
+    struct control *control = &d->control;
     if (d->phase != PHASE_STARTING || !control->listening || !sockets_are_settled(control->sockets))
         return;
     d->phase = PHASE_SERVING;
@@ -211,6 +232,24 @@ static void on_adopted(void *arg, unsigned worker, uint64_t generation)
     log_notice("start", "ready: %zu workers, %zu listeners, %zu load balancers, %zu pools, %zu endpoints", control->n_workers, config->n_listeners,
                config->n_load_balancers, config->n_pools, config->n_endpoints);
     notify_ready("serving");
+}
+
+static void on_adopted(void *arg, unsigned worker, uint64_t generation)
+{
+    (void)generation;
+    struct control *control = arg;
+    if (worker >= control->n_workers)
+        return; /* our own, the admin API's */
+    sockets_adopted(control->sockets, worker);
+    look_whether_ready(CONTAINER_OF(control, struct daemon, control));
+}
+
+static void on_edge_listening(void *arg, unsigned worker)
+{
+    struct control *control = arg;
+    edge_adopted(control->edge, worker);
+    sockets_adopted(control->sockets, watcher_of_edge(control, worker));
+    look_whether_ready(CONTAINER_OF(control, struct daemon, control));
 }
 
 static bool may_listen(const struct daemon *d)
@@ -262,7 +301,7 @@ static struct config *load(const char *path)
 static bool open_sockets(struct control *control, const struct config *config)
 {
     struct conf_messages messages = { 0 };
-    control->sockets = sockets_new(config->workers);
+    control->sockets = sockets_new(config->workers, 2 * config->workers); /* and as many of the edge */
     bool opened = sockets_prepare(control->sockets, config, &messages);
     print_messages(&messages);
     return opened;
@@ -328,7 +367,10 @@ static bool start_workers(struct daemon *d, const struct config *config)
         .n = config->workers,
         .worker = { .epoch = &control->epoch, .access_log = control->access_log, .peer_counts = d->peer_counts, .control = &control->mailbox,
                     .notice = health_take_notice, .adopted = on_adopted, .arg = control },
+        .edge = control->edge,
+        .edge_workers = edge_workers(control->edge),
         .control = &control->mailbox,
+        .drained = on_worker_drained,
         .ended = on_worker_ended,
         .arg = d,
     };
@@ -336,6 +378,7 @@ static bool start_workers(struct daemon *d, const struct config *config)
     if (!control->threads)
         return refuse("%s", error);
     control->n_workers = config->workers;
+    control->edge_workers = edge_workers(control->edge);
     control->workers = mem_array(control->n_workers, sizeof(struct worker *));
     for (unsigned i = 0; i < control->n_workers; i++)
         control->workers[i] = threads_worker(control->threads, i);
@@ -355,29 +398,60 @@ static void take_undelivered(void *dispatcher, const char *channel, struct event
     dispatcher_deliver(dispatcher, channel, event);
 }
 
-static void publish_first(struct daemon *d)
+static bool open_edge(struct daemon *d, const struct config *config)
 {
-    struct config *config = d->first;
+    struct control *control = &d->control;
+    char error[256];
+    control->registry = tunnels_new(control);
+    control->edge = edge_new(control, config->workers, on_edge_listening);
+    return tunnels_load(control->registry, error) || refuse("%s", error);
+}
+
+/* With the tunnels that had joined its pools before. */
+static bool publish_first(struct daemon *d)
+{
+    struct control *control = &d->control;
+    struct conf_messages messages = { 0 };
+    tunnels_set_config(control->registry, d->first);
+    struct config *config = d->first = tunnels_join(control->registry, d->first, &messages);
+    bool good = config && edge_prepare(control->edge, config, &messages);
+    print_messages(&messages);
+    if (!good)
+        return false;
     d->first = NULL;
-    publish(&d->control, config);
+    publish(control, config);
+    return true;
+}
+
+static void on_line_looked(void *arg, const char *tunnel, uint64_t line, const char *monitor, bool pass, const char *detail)
+{
+    struct control *control = arg;
+    tunnels_note_probe(control->registry, tunnel, line, monitor, pass, detail);
+}
+
+static void on_line_turned(void *arg, const char *tunnel, uint64_t line, bool sick, const char *detail)
+{
+    struct control *control = arg;
+    tunnels_set_sick(control->registry, tunnel, line, sick, detail);
 }
 
 static bool start(struct daemon *d)
 {
-    static const struct scheduler_callbacks callbacks = { publish_run_probe, health_take_evidence };
+    static const struct scheduler_callbacks callbacks = { publish_run_probe, health_take_evidence, on_line_looked, on_line_turned };
     struct control *control = &d->control;
     const struct config *config = d->first;
     if (!take_hold(d, config) || !open_store(control, config) || !open_access_log(control, config) || !open_resolver(control, config))
         return false;
     told_load(control);
     make_messengers(d);
-    if (!start_workers(d, config) || !start_admin(d))
+    if (!open_edge(d, config) || !start_workers(d, config) || !start_admin(d))
         return false;
     control->scheduler = scheduler_new(control->loop, &callbacks, control);
     control->certificates = certificates_new(control);
     admin_start(control);
     override_load(control);
-    publish_first(d);
+    if (!publish_first(d))
+        return false;
     store_each_undelivered(control->store, take_undelivered, control->dispatcher);
     watch_signals(d);
     wait_to_be_ready(d);
@@ -416,6 +490,7 @@ static void daemon_free(struct daemon *d)
     threads_join(control->threads);
     ev_run(control->loop, EVRUN_NOWAIT); /* what they posted */
     threads_free(control->threads);
+    control->edge_workers = NULL; /* freed with them */
     if (control->admin)
         worker_free(control->admin);
     if (d->peer_counts)
@@ -423,6 +498,8 @@ static void daemon_free(struct daemon *d)
     mailbox_clear(&control->mailbox); /* the last probes come back */
     if (control->scheduler)
         scheduler_free(control->scheduler);
+    tunnels_free(control->registry);
+    edge_free(control->edge);
     records_clear(control);
     told_clear(control);
     certificates_free(control->certificates);

@@ -27,17 +27,18 @@ struct binding {
 };
 
 struct sockets {
-    unsigned workers;
+    unsigned workers, watchers;
     struct list bindings, given_up;
     uint64_t posts;
-    uint64_t *adopted; /* by worker */
+    uint64_t *adopted; /* by watcher */
 };
 
-struct sockets *sockets_new(unsigned workers)
+struct sockets *sockets_new(unsigned workers, unsigned watchers)
 {
     struct sockets *s = mem_zero(sizeof *s);
     s->workers = workers;
-    s->adopted = mem_array(workers, sizeof *s->adopted);
+    s->watchers = watchers;
+    s->adopted = mem_array(watchers, sizeof *s->adopted);
     list_init(&s->bindings);
     list_init(&s->given_up);
     return s;
@@ -156,6 +157,15 @@ static bool each_listener(const struct sockets *s, const struct config *config, 
     return true;
 }
 
+static bool each_of_edge(const struct sockets *s, const struct config *config, bool (*each)(void *arg, const struct wanted *), void *arg)
+{
+    const struct source at = { config->file, 0 };
+    for (size_t i = 0; i < config->edge.addresses.n; i++)
+        if (!each(arg, &(struct wanted){ { .address = config->edge.addresses.items[i] }, &at, s->workers, "connectors" }))
+            return false;
+    return true;
+}
+
 static bool each_of_admin(const struct config *config, bool (*each)(void *arg, const struct wanted *), void *arg)
 {
     const struct admin_conf *admin = &config->admin;
@@ -215,7 +225,7 @@ static bool prepare_one(void *arg, const struct wanted *wanted)
 bool sockets_prepare(struct sockets *s, const struct config *config, struct conf_messages *messages)
 {
     struct preparing p = { s, config->user, messages };
-    if (each_listener(s, config, prepare_one, &p) && each_of_admin(config, prepare_one, &p))
+    if (each_listener(s, config, prepare_one, &p) && each_of_edge(s, config, prepare_one, &p) && each_of_admin(config, prepare_one, &p))
         return true;
     sockets_abandon(s);
     return false;
@@ -247,8 +257,10 @@ void sockets_commit(struct sockets *s, const struct config *config, bool listeni
     LIST_FOR_EACH(node, &s->bindings)
         CONTAINER_OF(node, struct binding, link)->named = false;
     each_of_admin(config, mark_one, s);
-    if (listening)
+    if (listening) {
         each_listener(s, config, mark_one, s);
+        each_of_edge(s, config, mark_one, s);
+    }
     LIST_FOR_EACH(open, &s->bindings) {
         struct binding *b = CONTAINER_OF(open, struct binding, link);
         b->prepared = false;
@@ -264,6 +276,12 @@ void sockets_of_worker(const struct sockets *s, const struct config *config, uns
 {
     for (size_t i = 0; i < config->n_listeners; i++)
         fds[i] = find(s, config->listeners[i].address)->fds[worker];
+}
+
+void sockets_of_edge(const struct sockets *s, const struct config *config, unsigned worker, int *fds)
+{
+    for (size_t i = 0; i < config->edge.addresses.n; i++)
+        fds[i] = find(s, config->edge.addresses.items[i])->fds[worker];
 }
 
 size_t sockets_of_admin(const struct sockets *s, const struct config *config, int fds[static SOCKETS_ADMIN_MAX])
@@ -284,7 +302,7 @@ size_t sockets_of_admin(const struct sockets *s, const struct config *config, in
 static uint64_t adopted_by_all(const struct sockets *s)
 {
     uint64_t least = s->posts;
-    for (unsigned i = 0; i < s->workers; i++)
+    for (unsigned i = 0; i < s->watchers; i++)
         least = s->adopted[i] < least ? s->adopted[i] : least;
     return least;
 }
@@ -304,16 +322,16 @@ static void close_what_all_let_go(struct sockets *s)
     }
 }
 
-void sockets_adopted(struct sockets *s, unsigned worker)
+void sockets_adopted(struct sockets *s, unsigned watcher)
 {
-    if (s->adopted[worker] != UINT64_MAX)
-        s->adopted[worker]++;
+    if (s->adopted[watcher] != UINT64_MAX)
+        s->adopted[watcher]++;
     close_what_all_let_go(s);
 }
 
-void sockets_let_go(struct sockets *s, unsigned worker)
+void sockets_let_go(struct sockets *s, unsigned watcher)
 {
-    s->adopted[worker] = UINT64_MAX;
+    s->adopted[watcher] = UINT64_MAX;
     close_what_all_let_go(s);
 }
 

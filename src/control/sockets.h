@@ -8,7 +8,8 @@
 enum { SOCKETS_ADMIN_MAX = 2 /* a unix socket, an address */ };
 
 struct sockets;
-struct sockets *sockets_new(unsigned workers) __attribute__((returns_nonnull));
+/* `watchers`: how many adopt what is posted; the workers, which come first, and who else watches sockets. */
+struct sockets *sockets_new(unsigned workers, unsigned watchers) __attribute__((returns_nonnull));
 /* Closes everything and removes the unix sockets' files. */
 void sockets_free(struct sockets *);
 
@@ -22,15 +23,17 @@ void sockets_commit(struct sockets *, const struct config *, bool listening);
 
 /* The socket of one worker for each listener of a configuration that was prepared. */
 void sockets_of_worker(const struct sockets *, const struct config *, unsigned worker, int *fds);
+/* The same for the edge's addresses. */
+void sockets_of_edge(const struct sockets *, const struct config *, unsigned worker, int *fds);
 /* Those of the admin API; returns how many. */
 size_t sockets_of_admin(const struct sockets *, const struct config *, int fds[static SOCKETS_ADMIN_MAX]);
 
-/* Each time something was posted to all workers, and each time one of them has adopted what was posted. */
+/* Each time something was posted to all watchers, and each time one of them has adopted what was posted. */
 void sockets_posted(struct sockets *);
-void sockets_adopted(struct sockets *, unsigned worker);
-/* That worker has ended: it watches nothing, and will adopt nothing. */
-void sockets_let_go(struct sockets *, unsigned worker);
-/* Has every worker adopted the last that was posted? */
+void sockets_adopted(struct sockets *, unsigned watcher);
+/* That watcher has ended: it watches nothing, and will adopt nothing. */
+void sockets_let_go(struct sockets *, unsigned watcher);
+/* Has every watcher adopted the last that was posted? */
 bool sockets_are_settled(const struct sockets *);
 
 #endif

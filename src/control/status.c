@@ -5,6 +5,7 @@
 #include "base/version.h"
 #include "control/store.h"
 #include "control/totals.h"
+#include "control/tunnels.h"
 #include "monitors/monitor.h"
 
 #include <math.h>
@@ -178,7 +179,7 @@ static json_t *endpoint_json(const struct endpoint_record *r, const struct momen
     const struct endpoint *e = r->endpoint;
     json_t *out = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", e->name, "id", e->id, "state",
                             verdict_state_name(r->verdict.state), "reason", status_text_json(r->verdict.reason), "since",
-                            status_time_json(r->since), "tunnel", status_text_json(e->tunnel));
+                            status_time_json(r->since), "tunnel", status_text_json(e->edge_tunnel ? e->edge_tunnel->id : e->tunnel));
 
     add_weights(out, e, m);
     add_operators_word(out, e);
@@ -345,11 +346,11 @@ static bool is_first_of_its_tunnel(const struct config *config, const struct end
 
 json_t *status_tunnels_json(struct control *c)
 {
-    json_t *list = json_array();
+    json_t *list = c->registry ? tunnels_json(c->registry) : json_array();
 
     for (size_t i = 0; i < c->config->n_endpoints; i++) {
         const struct endpoint *e = c->config->endpoints[i];
-        if (e->tunnel && is_first_of_its_tunnel(c->config, e))
+        if (e->tunnel && e->kind != ENDPOINT_EDGE && is_first_of_its_tunnel(c->config, e))
             json_array_append_new(list, tunnel_json(c, e));
     }
     return list;

@@ -9,7 +9,7 @@ json_t *status_json(struct control *);
 json_t *status_load_balancers_json(struct control *);
 json_t *status_pools_json(struct control *);
 json_t *status_endpoint_json(struct control *, const struct endpoint_record *);
-/* The tunnels that endpoints of the configuration name. */
+/* The tunnels of our edge, and those of Cloudflare's that endpoints of the configuration name. */
 json_t *status_tunnels_json(struct control *);
 json_t *status_channels_json(struct control *);
 

@@ -46,9 +46,18 @@ static json_t *transition(const char *from, const char *to, const char *reason, 
                      clock_rfc3339(since, time));
 }
 
-static json_t *tunnel_json(const struct tunnel_record *tunnel)
+static json_t *tunnel_json(const char *id, const char *name)
 {
-    return json_pack("{s:s, s:s}", "id", tunnel->id, "name", tunnel->name);
+    return json_pack("{s:s, s:s}", "id", id, "name", name);
+}
+
+static void add_tunnel(json_t *data, const struct endpoint_record *record)
+{
+    const struct tunnel *ours = record->endpoint->edge_tunnel;
+    if (record->tunnel)
+        json_object_set_new(data, "tunnel", tunnel_json(record->tunnel->id, record->tunnel->name));
+    else if (ours)
+        json_object_set_new(data, "tunnel", tunnel_json(ours->id, ours->name));
 }
 
 void tell_endpoint(struct control *control, const struct endpoint_record *record, enum verdict_state from, const struct announcement *what)
@@ -58,8 +67,7 @@ void tell_endpoint(struct control *control, const struct endpoint_record *record
     json_object_set_new(data, "endpoint", json_string(record->id));
     json_object_set_new(data, "pool", json_string(record->endpoint->pool->name));
     json_object_set_new(data, "diagnosis", json_string(diagnosis_code(record->verdict.diagnosis)));
-    if (record->tunnel)
-        json_object_set_new(data, "tunnel", tunnel_json(record->tunnel));
+    add_tunnel(data, record);
     log_announcement(what, "health", "endpoint", record->id, to, without_state(record->verdict.reason, to));
     publish(control, what, record->id, data);
 }
@@ -107,12 +115,60 @@ void tell_tunnel(struct control *control, const struct tunnel_record *tunnel, en
 {
     const char *to = tunnel_status_name(tunnel->status);
     json_t *data = transition(tunnel_status_name(from), to, tunnel->reason, tunnel->since);
-    json_object_set_new(data, "tunnel", tunnel_json(tunnel));
+    json_object_set_new(data, "tunnel", tunnel_json(tunnel->id, tunnel->name));
     json_object_set_new(data, "endpoints", endpoints_of_tunnel(control, tunnel));
     char name[128];
     snprintf(name, sizeof name, "%s (%s)", tunnel->name, tunnel->id);
     log_announcement(what, "health", "tunnel", name, to, tunnel->reason);
     publish(control, what, tunnel->id, data);
+}
+
+static json_t *endpoints_over(const struct control *control, const struct tunnel *tunnel)
+{
+    json_t *list = json_array();
+    for (const struct endpoint_record *e = control->endpoints; e; e = e->hh.next)
+        if (e->endpoint && e->endpoint->edge_tunnel == tunnel)
+            json_array_append_new(list, json_string(e->id));
+    return list;
+}
+
+void tell_edge_tunnel(struct control *control, const struct tunnel *tunnel, const struct tunnel_standing *standing, const struct tunnel_count *count,
+                      enum tunnel_status from, const struct announcement *what)
+{
+    const char *to = tunnel_status_name(standing->status);
+    json_t *data = transition(tunnel_status_name(from), to, standing->reason, standing->since);
+    json_object_set_new(data, "tunnel", tunnel_json(tunnel->id, tunnel->name));
+    json_object_set_new(data, "endpoints", endpoints_over(control, tunnel));
+    json_object_set_new(data, "connectors", json_integer(count->connectors));
+    json_object_set_new(data, "connections", json_integer(count->connections));
+    char name[128];
+    snprintf(name, sizeof name, "%s (%s)", tunnel->name, tunnel->id);
+    log_announcement(what, "edge", "tunnel", name, to, standing->reason);
+    publish(control, what, tunnel->id, data);
+}
+
+void tell_drift(struct control *control, const struct tunnel *tunnel, const char *subject, const char *other, const char *words, bool over)
+{
+    char of[VERDICT_TEXT_SIZE];
+    json_t *data = json_pack("{s:o, s:s, s:s, s:o}", "tunnel", tunnel_json(tunnel->id, tunnel->name), "subject", subject, "compared_with", other,
+                             "difference", reason_json(words));
+    snprintf(of, sizeof of, "rules:%s", subject); /* a subject of its own, as for names */
+    if (over) {
+        log_notice("edge", "tunnel %s: its rules are those of %s again", tunnel->name, other);
+        bus_publish(control->bus, "tunnel.config_identical", of, SEVERITY_INFO, true, data);
+    } else {
+        log_warning("edge", "tunnel %s: its rules differ from those of %s: %s", tunnel->name, other, words);
+        bus_publish(control->bus, "tunnel.config_drift", of, SEVERITY_WARNING, false, data);
+    }
+}
+
+void tell_push_refused(struct control *control, const struct tunnel *tunnel, const char *connector, int version, const char *answer, bool halted)
+{
+    char of[VERDICT_TEXT_SIZE];
+    snprintf(of, sizeof of, "push:%s", tunnel->id);
+    bus_publish(control->bus, "tunnel.config_refused", of, SEVERITY_WARNING, false,
+                json_pack("{s:o, s:s, s:i, s:o, s:b}", "tunnel", tunnel_json(tunnel->id, tunnel->name), "connector", connector, "version", version,
+                          "answer", reason_json(answer), "halted", halted));
 }
 
 void tell_name(struct control *control, const struct endpoint_record *record, const char *problem)

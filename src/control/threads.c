@@ -1,6 +1,7 @@
 #include "control/threads.h"
 
 #include "base/mem.h"
+#include "edge/edge.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,21 +10,43 @@
 #include <string.h>
 
 struct thread {
-    struct message ended;
+    struct message drained, ended, quit;
     pthread_t id;
     bool started;
+    bool told_to_quit;    /* control's */
+    bool is_over;         /* the thread's own */
     struct ev_loop *loop;
+    struct mailbox mailbox;
+    struct edge_worker *edge;
     struct worker *worker;
     struct threads *all;
 };
 
 struct threads {
     struct thread *items;
-    unsigned n, running;
+    unsigned n, serving, running;
     struct mailbox *control;
+    void (*drained)(void *arg, unsigned index, unsigned serving);
     void (*ended)(void *arg, unsigned index, unsigned running);
     void *arg;
 };
+
+static void on_drained(struct message *message, void *control)
+{
+    (void)control;
+    struct thread *t = CONTAINER_OF(message, struct thread, drained);
+    struct threads *all = t->all;
+    all->serving--;
+    all->drained(all->arg, (unsigned)(t - all->items), all->serving);
+}
+
+static void on_quit(struct message *message, void *thread)
+{
+    struct thread *t = thread;
+    (void)message;
+    t->is_over = true;
+    ev_break(t->loop, EVBREAK_ALL);
+}
 
 static void on_ended(struct message *message, void *control)
 {
@@ -37,7 +60,10 @@ static void on_ended(struct message *message, void *control)
 static void *run(void *arg)
 {
     struct thread *t = arg;
-    ev_run(t->loop, 0);
+    ev_run(t->loop, 0); /* until the worker ends it */
+    mailbox_post(t->all->control, &t->drained);
+    if (!t->is_over)
+        ev_run(t->loop, 0);
     mailbox_post(t->all->control, &t->ended);
     return NULL;
 }
@@ -47,11 +73,20 @@ static void make(struct threads *all, unsigned index, const struct threads_optio
     struct thread *t = &all->items[index];
     struct worker_options worker = options->worker;
     worker.index = index;
+    list_init(&t->drained.link);
     list_init(&t->ended.link);
+    list_init(&t->quit.link);
+    t->drained.handle = on_drained;
     t->ended.handle = on_ended;
+    t->quit.handle = on_quit;
     t->all = all;
     t->loop = ev_loop_new(EVFLAG_AUTO);
-    t->worker = t->loop ? worker_new(t->loop, &worker) : NULL;
+    if (!t->loop)
+        return;
+    mailbox_init(&t->mailbox, t->loop, t);
+    t->edge = options->edge_workers[index] = edge_worker_new(t->loop, edge_options(options->edge, index));
+    worker.gate = edge_worker_gate(t->edge);
+    t->worker = worker_new(t->loop, &worker);
 }
 
 static int start(struct thread *t, unsigned index)
@@ -66,6 +101,7 @@ static int start(struct thread *t, unsigned index)
     name[15] = '\0';
     pthread_setname_np(t->id, name);
     t->started = true;
+    t->all->serving++;
     t->all->running++;
     return 0;
 }
@@ -88,6 +124,7 @@ struct threads *threads_start(const struct threads_options *options, char *error
     all->items = mem_array(options->n, sizeof *all->items);
     all->n = options->n;
     all->control = options->control;
+    all->drained = options->drained;
     all->ended = options->ended;
     all->arg = options->arg;
     for (unsigned i = 0; i < all->n; i++)
@@ -96,7 +133,6 @@ struct threads *threads_start(const struct threads_options *options, char *error
     if (!code)
         return all;
     snprintf(error, 128, "can't start %u worker threads: %s", all->n, strerror(code));
-    threads_stop(all, 0, 0);
     threads_join(all);
     threads_free(all);
     return NULL;
@@ -114,8 +150,19 @@ void threads_stop(struct threads *all, nsec_t grace, nsec_t upgrade_grace)
             worker_post_stop(all->items[i].worker, grace, upgrade_grace);
 }
 
+void threads_quit(struct threads *all, unsigned index)
+{
+    struct thread *t = &all->items[index];
+    if (!t->started || t->told_to_quit)
+        return;
+    t->told_to_quit = true;
+    mailbox_post(&t->mailbox, &t->quit);
+}
+
 void threads_join(struct threads *all)
 {
+    for (unsigned i = 0; all && i < all->n; i++)
+        threads_quit(all, i);
     for (unsigned i = 0; all && i < all->n; i++)
         if (all->items[i].started)
             pthread_join(all->items[i].id, NULL);
@@ -126,12 +173,18 @@ void threads_free(struct threads *all)
     if (!all)
         return;
     for (unsigned i = 0; i < all->n; i++) {
-        list_remove(&all->items[i].ended.link); /* posted, but not handled where the start failed */
+        list_remove(&all->items[i].drained.link); /* posted, but not handled where the start failed */
+        list_remove(&all->items[i].ended.link);
         if (all->items[i].worker)
             worker_free(all->items[i].worker);
-        if (all->items[i].loop)
-            ev_loop_destroy(all->items[i].loop);
     }
+    for (unsigned i = 0; i < all->n; i++) /* to each others' connections streams may lead */
+        edge_worker_free(all->items[i].edge);
+    for (unsigned i = 0; i < all->n; i++)
+        if (all->items[i].loop) {
+            mailbox_clear(&all->items[i].mailbox);
+            ev_loop_destroy(all->items[i].loop);
+        }
     free(all->items);
     free(all);
 }

@@ -10,6 +10,10 @@
 #include "control/control.h"
 #include "edge/edge.h"
 
+/* The account of tunnels that were made without one. Connectors never interpret it; a tunnel of the configuration file, which names none,
+ * takes connectors of any. */
+#define TUNNELS_ACCOUNT "penstock"
+
 struct tunnels;
 
 struct tunnels *tunnels_new(struct control *) __attribute__((returns_nonnull));
@@ -20,6 +24,13 @@ bool tunnels_load(struct tunnels *, char error[256]);
 void tunnels_set_config(struct tunnels *, const struct config *);
 /* By UUID or name; NULL: none. The reference stays the registry's. */
 struct tunnel *tunnels_find(struct tunnels *, const char *id_or_name);
+/* Gives the endpoints of our edge their tunnels: of a configuration that is about to be published. */
+void tunnels_attach(struct tunnels *, struct config *);
+/* The same configuration with the tunnels that join its pools: those that match a pattern and were connected at least once. Takes the
+ * reference over. NULL with errors. */
+struct config *tunnels_join(struct tunnels *, struct config *, struct conf_messages *);
+/* A rule of `identical` keeps this endpoint's tunnel out of use; `why` says so in words. */
+bool tunnels_is_refused(struct tunnels *, const struct endpoint *, char why[VERDICT_TEXT_SIZE]);
 
 /* The callbacks of edge_worker_options; `arg` is the struct control. */
 void tunnels_on_registered(void *control, struct edge_registration *);
@@ -29,7 +40,7 @@ void tunnels_on_pushed(void *control, const char *tunnel, const char *connector,
 
 enum tunnels_result { TUNNELS_DONE, TUNNELS_NOT_FOUND, TUNNELS_EXISTS, TUNNELS_CONNECTED /* deleting needs force */, TUNNELS_IN_FILE /* of the configuration file: change it there */,
                       TUNNELS_BAD_NAME, TUNNELS_FAILED /* see the message */ };
-/* Makes UUID and secret and writes the credentials file (0600). */
+/* Makes UUID and secret and writes the credentials file (0600). `account` NULL: TUNNELS_ACCOUNT. */
 enum tunnels_result tunnels_create(struct tunnels *, const char *name, const char *account, struct credentials *out, char error[256]);
 enum tunnels_result tunnels_delete(struct tunnels *, const char *id_or_name, bool force, char error[256]);
 /* Drops the connections of all its connectors, or of one (NULL: all); they come back unless drained. */
@@ -38,8 +49,10 @@ enum tunnels_result tunnels_credentials(struct tunnels *, const char *id_or_name
 /* The operator's word on a tunnel's connectors (NULL: all), remembered by id over reconnections until undone. */
 enum tunnels_result tunnels_drain(struct tunnels *, const char *id_or_name, const char *connector, bool drained);
 enum tunnels_result tunnels_weigh(struct tunnels *, const char *id_or_name, const char *connector, double weight);
-/* A monitor found that a connection carries requests, or does not. */
+/* One more monitor found that a connection carries no requests while others of the tunnel do, or (each that said so) does again. */
 void tunnels_set_sick(struct tunnels *, const char *id, uint64_t line, bool sick, const char *detail);
+/* The result of a probe over that connection, for show. */
+void tunnels_note_probe(struct tunnels *, const char *id, uint64_t line, const char *monitor, bool pass, const char *detail);
 
 /* For status, `tunnel list` and `tunnel info`: an array; one tunnel with its connectors (NULL: none). */
 json_t *tunnels_json(struct tunnels *);

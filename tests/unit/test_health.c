@@ -103,7 +103,7 @@ static void put_in_force(struct control *c, struct config *config)
 
 static void *setup_on(struct fixture *f)
 {
-    static const struct scheduler_callbacks callbacks = { hold_probe, health_take_evidence };
+    static const struct scheduler_callbacks callbacks = { .run = hold_probe, .evidence = health_take_evidence };
     struct control *c = &f->control;
     char error[STORE_ERROR_SIZE];
     list_init(&f->probes);

@@ -333,7 +333,7 @@ static void checks_follow_and_repeat(void **state)
         }
         if (cases[i].plain_config)
             f.config->n_load_balancers = 0;
-        check_start(f.config, f.config->endpoints[0], &monitor, on_run, &f, on_done, &f);
+        check_start(f.config, f.config->endpoints[0], &monitor, 0, on_run, &f, on_done, &f);
         for (size_t step = 0; f.out && step < 8; step++)
             answer(&f, &cases[i].script[step]);
         if (strcmp(f.asked, cases[i].asked) != 0)
@@ -352,7 +352,7 @@ static void redirects_share_the_timeout(void **state)
     struct monitor monitor = { .name = "m", .type = monitor_type_find("http"), .timeout = 5 * NSEC_PER_SEC, .follow_redirects = true };
 
     (void)state;
-    check_start(f.config, f.config->endpoints[0], &monitor, on_run, &f, on_done, &f);
+    check_start(f.config, f.config->endpoints[0], &monitor, 0, on_run, &f, on_done, &f);
     assert_true(f.timeout == 5 * NSEC_PER_SEC);
     answer(&f, &first);
     assert_true(f.timeout == 3 * NSEC_PER_SEC);
@@ -368,7 +368,7 @@ static void abandoned_check_says_nothing(void **state)
     struct monitor monitor = { .name = "m", .type = monitor_type_find("http"), .timeout = 1, .retries = 1 };
 
     (void)state;
-    struct check *check = check_start(f.config, f.config->endpoints[0], &monitor, on_run, &f, on_done, &f);
+    struct check *check = check_start(f.config, f.config->endpoints[0], &monitor, 0, on_run, &f, on_done, &f);
     check_abandon(check);
     config_unref(f.config); /* the check and its probe keep it alive */
     answer(&f, &good);

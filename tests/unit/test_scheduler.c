@@ -164,7 +164,7 @@ static void on_evidence(void *arg, const struct endpoint *endpoint, const struct
 
 static int setup(void **state)
 {
-    static const struct scheduler_callbacks callbacks = { on_run, on_evidence };
+    static const struct scheduler_callbacks callbacks = { .run = on_run, .evidence = on_evidence };
     struct fixture *f = mem_zero(sizeof *f);
 
     f->loop = ev_loop_new(0);

@@ -102,7 +102,7 @@ static void sockets_are_kept_and_given_up(void **state)
     char a[2][32];
     free_addresses(a, 2);
     struct config *both = config_of((const char *const[]){ a[0], a[1], NULL }, NULL), *one = config_of((const char *const[]){ a[1], NULL }, NULL);
-    struct sockets *s = sockets_new(WORKERS);
+    struct sockets *s = sockets_new(WORKERS, WORKERS);
     int first[WORKERS][2], again[WORKERS][2];
 
     assert_true(prepare(s, both));
@@ -139,7 +139,7 @@ static void given_up_and_wanted_again(void **state)
     snprintf(path, sizeof path, "%s/front.sock", folder);
     snprintf(unix_address, sizeof unix_address, "unix:%s", path);
     struct config *both = config_of((const char *const[]){ a[0], unix_address, NULL }, NULL), *one = config_of((const char *const[]){ a[0], NULL }, NULL);
-    struct sockets *s = sockets_new(WORKERS);
+    struct sockets *s = sockets_new(WORKERS, WORKERS);
     int before[2], after[2];
 
     assert_true(prepare(s, both));
@@ -168,7 +168,7 @@ static void what_cannot_be_opened_leaves_nothing_open(void **state)
     free_addresses(a, 2);
     struct config *first = config_of((const char *const[]){ a[0], NULL }, NULL);
     struct config *bad = config_of((const char *const[]){ a[0], a[1], "unix:/nowhere/at/all/x.sock", NULL }, NULL);
-    struct sockets *s = sockets_new(WORKERS);
+    struct sockets *s = sockets_new(WORKERS, WORKERS);
     int fds[1], next = dup(0);
 
     assert_true(prepare(s, first));
@@ -194,7 +194,7 @@ static void refused_while_an_address_was_being_taken_back(void **state)
     free_addresses(a, 2);
     struct config *both = config_of((const char *const[]){ a[0], a[1], NULL }, NULL), *one = config_of((const char *const[]){ a[0], NULL }, NULL);
     struct config *bad = config_of((const char *const[]){ a[0], a[1], "unix:/nowhere/at/all/x.sock", NULL }, NULL);
-    struct sockets *s = sockets_new(WORKERS);
+    struct sockets *s = sockets_new(WORKERS, WORKERS);
     int fds[2];
 
     assert_true(prepare(s, both));
@@ -220,7 +220,7 @@ static void everybody_may_connect_to_a_socket_for_clients(void **state)
     char address[96];
     snprintf(address, sizeof address, "unix:%s/web.sock", folder);
     struct config *c = config_of((const char *const[]){ address, NULL }, NULL);
-    struct sockets *s = sockets_new(WORKERS);
+    struct sockets *s = sockets_new(WORKERS, WORKERS);
     struct stat found;
 
     mode_t before = umask(077);
@@ -239,7 +239,7 @@ static void admin_socket_has_its_mode_and_outlives_the_listeners(void **state)
     free_addresses(a, 1);
     snprintf(path, sizeof path, "%s/admin.sock", folder);
     struct config *c = config_of((const char *const[]){ a[0], NULL }, path);
-    struct sockets *s = sockets_new(WORKERS);
+    struct sockets *s = sockets_new(WORKERS, WORKERS);
     int fds[1], admin[SOCKETS_ADMIN_MAX];
     struct stat found;
 
