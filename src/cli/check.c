@@ -1,5 +1,10 @@
 #include "cli/cli.h"
 #include "conf/conf.h"
+#include "control/state_dir.h"
+#include "control/tunnel_file.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 struct options {
     const char *config;
@@ -12,11 +17,59 @@ static const struct option_row rows[] = {
     { 0 },
 };
 
+/* --- which tunnels there are --- */
+
+struct known_tunnels {
+    const struct config *config;
+    struct text kept; /* in the state directory: a line for each id and name */
+    bool unreadable;
+};
+
+static void add_kept(void *arg, const struct tunnel_file *file)
+{
+    struct known_tunnels *known = arg;
+    text_addf(&known->kept, "%s\n%s\n", file->credentials.tunnel, file->name);
+}
+
+static bool is_kept(const struct known_tunnels *known, const char *id_or_name)
+{
+    size_t n = strlen(id_or_name);
+    for (const char *line = known->kept.p; line && *line; line = strchr(line, '\n') + 1)
+        if (strncmp(line, id_or_name, n) == 0 && line[n] == '\n')
+            return true;
+    return false;
+}
+
+static bool exists(void *arg, const char *id_or_name)
+{
+    const struct known_tunnels *known = arg;
+    return known->unreadable || config_find_edge_tunnel(known->config, id_or_name) || is_kept(known, id_or_name);
+}
+
+/* Who checks may not be allowed to read the daemon's state: then nothing is said of them. */
+static void warn_of_tunnels(const struct config *config, struct conf_messages *messages)
+{
+    struct known_tunnels known = { .config = config };
+    char error[STATE_FILE_ERROR_SIZE];
+    bool asked;
+    if (!config->edge.addresses.n)
+        return;
+    char *folder = state_dir_choose(NULL, config, &asked);
+    known.unreadable = !tunnel_file_each(folder, add_kept, &known, error);
+    conf_warn_of_tunnels(config, exists, &known, messages);
+    text_clear(&known.kept);
+    free(folder);
+}
+
+/* --- */
+
 static int check_file(const char *path)
 {
     struct conf_messages messages = { 0 };
     struct text text = { 0 };
     struct config *config = conf_load(path, &messages);
+    if (config)
+        warn_of_tunnels(config, &messages);
     size_t warnings = messages.n - messages.errors;
 
     conf_messages_print(&messages, &text);

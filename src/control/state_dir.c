@@ -23,8 +23,7 @@ static char *folder_of_service(void)
     return given && *given ? mem_copy(given, strcspn(given, ":")) : NULL;
 }
 
-/* *asked: somebody named it, so not having it is an error. */
-static char *choose(const char *option, const struct config *config, bool *asked)
+char *state_dir_choose(const char *option, const struct config *config, bool *asked)
 {
     *asked = true;
     if (option)
@@ -96,7 +95,7 @@ static bool do_without(struct state_dir *dir)
 bool state_dir_open(struct state_dir *dir, const char *option, const struct config *config, char error[static STATE_DIR_ERROR_SIZE])
 {
     bool asked;
-    *dir = (struct state_dir){ .path = choose(option, config, &asked), .lock = -1 };
+    *dir = (struct state_dir){ .path = state_dir_choose(option, config, &asked), .lock = -1 };
     bool usable = have_folder(dir->path, config->user) && access(dir->path, W_OK) == 0;
     if (!usable && !asked)
         return do_without(dir);

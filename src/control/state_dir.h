@@ -14,8 +14,10 @@ struct state_dir {
     int lock;   /* -1: none */
 };
 
-/* --state-dir, else $STATE_DIRECTORY, else the configuration's, else the default where that exists or can be made. Makes the folder (0700,
- * the user's), and takes the lock. False with a message that names the cure. */
+/* --state-dir, else $STATE_DIRECTORY, else the configuration's, else the default. *asked: somebody named it, so not having it is an error.
+ * The caller frees. */
+char *state_dir_choose(const char *option, const struct config *, bool *asked) __attribute__((returns_nonnull, warn_unused_result));
+/* The folder chosen; the default only where it exists or can be made. Makes the folder (0700, the user's), and takes the lock. False with a message that names the cure. */
 bool state_dir_open(struct state_dir *, const char *option, const struct config *, char error[static STATE_DIR_ERROR_SIZE]);
 void state_dir_close(struct state_dir *);
 

@@ -1,5 +1,7 @@
 """`penstock check`: every error with file and line, not just the first."""
 
+import base64
+import json
 import os
 import re
 
@@ -96,6 +98,25 @@ def test_warnings_leave_the_status_at_zero(folder):
     assert result.returncode == 0, said
     assert "test.conf:2: warning: " in said
     assert "hostname" in said or "connect_to" in said
+
+
+AMS = "c1744f8b-faa1-48a4-9e5c-02ac921467fa"
+EDGE = 'edge = { addresses = [ "127.0.0.1:7844" ]; tunnels = ( { id = "%s"; name = "fra"; secret = "%s"; } ); };\n' % (
+    "7d1f2c0a-3b1e-4c55-9d6e-0a1b2c3d4e5f", base64.b64encode(b"S" * 32).decode())
+TUNNELS = ('pools = ( { name = "p"; endpoints = (\n{ tunnel = "fra"; },\n{ tunnel = "ams"; },\n{ tunnel = "lon"; },\n'
+           '{ name = "by-id"; tunnel = "%s"; },\n{ tunnels = "app-*"; } ); } );\n' % AMS)
+
+
+def test_tunnels_that_do_not_exist_are_warned_of(folder):
+    """Neither in the file nor in the state directory."""
+    kept = folder / "state/tunnels"
+    kept.mkdir(parents=True)
+    (kept / f"{AMS}.json").write_text(json.dumps({"AccountTag": "0" * 32, "TunnelSecret": base64.b64encode(b"T" * 32).decode(), "TunnelID": AMS,
+                                                  "penstock": {"name": "ams", "created": 0}}))
+    (kept / f"{AMS}.json").chmod(0o600)
+    result, said = check(folder, f'state_dir = "{folder}/state";\n' + EDGE + HEAD + TUNNELS + LB)
+    assert result.returncode == 0, said
+    assert re.findall(r"test\.conf:(\d+): warning: there is no tunnel \"(.*?)\"", said) == [("7", "lon")], said
 
 
 def test_included_files_are_read_and_named_in_errors(folder):
