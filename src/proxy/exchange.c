@@ -815,6 +815,7 @@ void exchange_client_gone(struct exchange *ex, enum reason reason)
     finish(ex, reason);
 }
 
+/* It may be gone altogether, which only a write can find out: so it is given up once nothing was written for a while. */
 void exchange_client_half_closed(struct exchange *ex)
 {
     ex->abort_at = worker_now(ex->worker) + ex->timeouts->client_abort;
@@ -921,6 +922,8 @@ static enum exchange_hold after_giving(struct exchange *ex, ssize_t taken, size_
         return EXCHANGE_LET_GO;
     }
     ex->blocked_by_client = (size_t)taken < given;
+    if (taken && ex->state == EXCHANGE_RESPONDING && ex->abort_at)
+        exchange_client_half_closed(ex); /* it may still be there: anew */
     await_upstream(ex);
     return EXCHANGE_HOLDS;
 }
@@ -980,7 +983,9 @@ static void on_timer(struct timer *timer)
 {
     struct exchange *ex = CONTAINER_OF(timer, struct exchange, timer);
     nsec_t now = worker_now(ex->worker);
-    if (ex->abort_at && ex->abort_at <= now) {
+    if (ex->abort_at && ex->abort_at <= now && ex->blocked_by_client && ex->state == EXCHANGE_RESPONDING) {
+        exchange_client_half_closed(ex); /* its own side watches over what it does not take */
+    } else if (ex->abort_at && ex->abort_at <= now) {
         exchange_cut(ex, ex->state == EXCHANGE_RAW ? REASON_UPGRADE_IDLE : REASON_CLIENT_GONE);
     } else if (ex->total_until && ex->total_until <= now) {
         if (ex->state >= EXCHANGE_RESPONDING)

@@ -49,6 +49,19 @@ def test_half_close_ends_a_request_that_nobody_answers(serve, origin):
     wait_until(lambda: not origin.open, what="its connection to the endpoint is closed too")
 
 
+def test_half_closed_client_gets_all_of_a_long_answer(serve, origin):
+    """As long as something comes it goes on, and a client that takes it slowly is no client that is gone."""
+    daemon = serve(origin, timeouts={"client_abort": SHORT})
+    with daemon.connect() as connection:
+        connection.send(request_bytes("GET", "/slow/15/0.1")).finish_sending()
+        assert connection.read_response().body == b"." * 15
+    with daemon.connect() as connection:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        connection.send(request_bytes("GET", "/bytes/20000000")).finish_sending()
+        time.sleep(1.5)
+        assert len(connection.read_response().body) == 20_000_000
+
+
 def test_half_close_in_the_middle_of_a_request(serve, origin):
     daemon = serve(origin)
     for cut in (b"GET / HTTP/1.1\r\nHost: app", request_bytes("POST", "/", [("Content-Length", 10)]) + b"half"):
