@@ -123,9 +123,12 @@ static void drop_line(struct job *job)
     job->line = NULL;
 }
 
-/* Over a connection that has gone, or does not answer, a failure says nothing: who owns it has seen that itself. */
-static bool says_nothing(const struct job *job, const struct judgement *judgement)
+/* Over a connection that has gone, or does not answer, a failure says nothing: who owns it has seen that itself. And nobody was asked where
+ * our own worker ends. */
+static bool says_nothing(const struct job *job, const struct judgement *judgement, const struct probe *last)
 {
+    if (last->result.reason == REASON_SHUTDOWN)
+        return true;
     return job->line && !judgement->pass && atomic_load_explicit(&job->line->state, memory_order_acquire) != LINE_USABLE;
 }
 
@@ -143,7 +146,7 @@ static bool take_over_line(struct job *job, const struct judgement *judgement)
 static void take_result(struct job *job, const struct judgement *judgement, const struct probe *last)
 {
     enum health before = job->history.health;
-    if (says_nothing(job, judgement) || !take_over_line(job, judgement))
+    if (says_nothing(job, judgement, last) || !take_over_line(job, judgement))
         return;
     history_add(&job->history, job->monitor, judgement, clock_monotonic());
     if (judgement->pass)

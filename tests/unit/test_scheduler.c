@@ -173,16 +173,21 @@ static int setup(void **state)
     return 0;
 }
 
-static void answer(struct fixture *f, unsigned index, bool pass)
+static void end_with(struct fixture *f, unsigned index, enum reason reason)
 {
     struct probe *probe = f->out[index];
 
     f->out[index] = f->out[--f->n_out];
-    probe->result.reason = pass ? REASON_NONE : REASON_CONNECT_FAILED;
+    probe->result.reason = reason;
     probe->result.connect = NSEC_PER_MSEC;
     probe->result.first_byte = 5 * NSEC_PER_MSEC;
     probe->result.status = 200;
     probe->done(probe, probe->arg);
+}
+
+static void answer(struct fixture *f, unsigned index, bool pass)
+{
+    end_with(f, index, pass ? REASON_NONE : REASON_CONNECT_FAILED);
 }
 
 static int teardown(void **state)
@@ -365,6 +370,21 @@ static void probe_that_is_out_at_the_end_comes_back_to_nobody(void **state)
     assert_int_equal(f->told, 0);
 }
 
+static void what_ends_with_us_is_no_evidence(void **state)
+{
+    struct fixture *f = *state;
+    struct config *config = make_config(1, one, 1);
+
+    config->endpoints[0]->pool->monitors[0]->consecutive_down = 1;
+    put_in_force(f, config);
+    turn_until(f->loop, &f->runs, 1);
+    answer(f, 0, true);
+    turn_until(f->loop, &f->runs, 2);
+    end_with(f, 0, REASON_SHUTDOWN);
+    turn_until(f->loop, &f->runs, 3);
+    assert_int_equal(f->evidence.monitors[0].health, HEALTH_UP);
+}
+
 static void disabled_endpoints_are_left_alone_and_forgotten(void **state)
 {
     struct fixture *f = *state;
@@ -444,6 +464,7 @@ int main(void)
         WITH_SCHEDULER(histories_survive_a_reload),
         WITH_SCHEDULER(probe_that_is_out_over_a_reload_counts_if_its_job_stays),
         WITH_SCHEDULER(probe_that_is_out_at_the_end_comes_back_to_nobody),
+        WITH_SCHEDULER(what_ends_with_us_is_no_evidence),
         WITH_SCHEDULER(disabled_endpoints_are_left_alone_and_forgotten),
         WITH_SCHEDULER(hurry_brings_the_next_look_forward),
         WITH_SCHEDULER(pool_without_monitors_has_no_evidence),
