@@ -109,7 +109,7 @@ static const struct conf_key timeouts_keys[] = {
     TIMEOUT_BEFORE_ROUTE(client_body, "100ms", "1h", "30s", "Between two reads of a request's body."),
     TIMEOUT_BEFORE_ROUTE(client_idle, "100ms", "1d", "60s", "A client's connection without a request."),
     TIMEOUT_BEFORE_ROUTE(client_handshake, "100ms", "10m", "10s", "A client's TLS handshake."),
-    TIMEOUT(client_abort, "0s", "1h", "1s", "How long a request goes on after its client has closed its sending side, while nothing of the response can be sent."),
+    TIMEOUT(client_abort, "0s", "1h", "1s", "How long a request goes on without a byte sent once its client has finished sending."),
     TIMEOUT(connect, "10ms", "10m", "3s", "TCP connection to an endpoint; then the next one."),
     TIMEOUT(handshake, "10ms", "10m", "6s", "TCP and TLS together, to an endpoint."),
     TIMEOUT(response_header, "10ms", "1d", "120s", "For the head of an endpoint's response; then 504."),
