@@ -422,7 +422,7 @@ static const struct conf_key load_balancer_keys[] = {
     { "limits", GROUP(limits_group, FIELD(struct load_balancer, limits, struct limits)), .inherits = true,
       .default_text = "the global ones",
       .help = "Its own body_size." },
-    { "enabled", FLAG(struct load_balancer, enabled), .fallback = "true", .help = "Take part at all; else its hosts get 404." },
+    { "enabled", FLAG(struct load_balancer, enabled), .fallback = "true", .help = "Take part at all; else its hosts are answered 503." },
     { 0 },
 };
 static const struct conf_group load_balancer_group = { .keys = load_balancer_keys, .size = sizeof(struct load_balancer),

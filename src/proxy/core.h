@@ -81,6 +81,7 @@ struct worker {
     struct list queue;             /* exchanges that wait for an endpoint below its max_in_flight */
     struct soon queue_soon;        /* an endpoint has room again */
     struct timer queue_timer;      /* looks again: other workers free endpoints too */
+    nsec_t accept_complained;      /* when the log was told last that they are; 0: never */
     struct timer accept_timer;     /* accepts again after descriptors were out */
     struct log_lines *lines;       /* NULL: no access log since the start */
     struct log_lines *log;         /* the same while the configuration wants one */

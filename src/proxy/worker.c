@@ -21,6 +21,7 @@ enum {
 };
 /* How long a listener rests when descriptors or memory are out: accepting goes on by itself once some are free. */
 #define ACCEPT_REST (100 * NSEC_PER_MSEC)
+#define COMPLAINT_INTERVAL (10 * NSEC_PER_SEC)
 
 /* --- listeners --- */
 
@@ -58,6 +59,14 @@ static void on_accept_timer(struct timer *timer)
         ev_io_start(w->loop, &CONTAINER_OF(node, struct worker_listener, link)->io);
 }
 
+static void say_out_of_something(struct worker *w, const struct worker_listener *l, int error)
+{
+    if (w->accept_complained && worker_now(w) - w->accept_complained < COMPLAINT_INTERVAL)
+        return;
+    w->accept_complained = worker_now(w);
+    log_warning("listener", "%s: can't accept: %s; raise the limit on open files (LimitNOFILE=)", l->address, strerror(error));
+}
+
 static void on_acceptable(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
@@ -73,7 +82,7 @@ static void on_acceptable(struct ev_loop *loop, ev_io *io, int events)
             continue;
         }
         if (out_of_something(errno)) {
-            log_warning("listener", "%s: can't accept: %s; raise the limit on open files (LimitNOFILE=)", l->address, strerror(errno));
+            say_out_of_something(w, l, errno);
             counter_add(&w->counters.connections_refused, 1);
             rest(w);
         }
