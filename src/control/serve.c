@@ -138,7 +138,8 @@ static void hasten_stop(struct daemon *d)
 static void on_edge_stopped(void *arg, unsigned worker)
 {
     struct control *control = arg;
-    threads_quit(control->threads, worker);
+    if (control->threads) /* else it was told while the threads were taken down already */
+        threads_quit(control->threads, worker);
 }
 
 /* Streams of the last clients may lead over any worker's connections: those of connectors are closed once no worker has a request left. */
@@ -490,6 +491,7 @@ static void daemon_free(struct daemon *d)
     threads_join(control->threads);
     ev_run(control->loop, EVRUN_NOWAIT); /* what they posted */
     threads_free(control->threads);
+    control->threads = NULL;
     control->edge_workers = NULL; /* freed with them */
     if (control->admin)
         worker_free(control->admin);
