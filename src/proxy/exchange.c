@@ -34,7 +34,7 @@ static void set_state(struct exchange *ex, enum exchange_state state)
 static void try_endpoint(struct exchange *ex, enum upstream_want want);
 static struct tunnel_opened open_tunnel(struct exchange *ex);
 static void take_tunnel(struct exchange *ex, const struct tunnel_opened *);
-static void choose_and_try(struct exchange *ex);
+static bool choose_and_try(struct exchange *ex);
 static void wait_in_queue(struct exchange *ex);
 
 /* --- timers --- */
@@ -660,7 +660,8 @@ static void wait_in_queue(struct exchange *ex)
     arm_timer(ex);
 }
 
-static void choose_and_try(struct exchange *ex)
+/* False: it waits in the queue. */
+static bool choose_and_try(struct exchange *ex)
 {
     set_state(ex, EXCHANGE_CHOOSING);
     switch (choose(ex)) {
@@ -670,16 +671,35 @@ static void choose_and_try(struct exchange *ex)
             arm_timer(ex);
         }
         try_endpoint(ex, UPSTREAM_ANY);
-        return;
-    case CHOICE_FULL: wait_in_queue(ex); return;
-    case CHOICE_NONE: give_up(ex, ex->n_tried ? (enum reason)ex->reason : REASON_NO_ENDPOINT); return; /* the last failure says why */
+        return true;
+    case CHOICE_FULL: wait_in_queue(ex); return false;
+    case CHOICE_NONE: break;
     }
+    give_up(ex, ex->n_tried ? (enum reason)ex->reason : REASON_NO_ENDPOINT); /* the last failure says why */
+    return true;
 }
 
-void exchange_unqueue(struct exchange *ex)
+bool exchange_unqueue(struct exchange *ex)
 {
     list_remove(&ex->queue);
-    choose_and_try(ex);
+    return choose_and_try(ex);
+}
+
+/* Whoever came before, for the same endpoints, is served first. */
+static bool others_wait(const struct exchange *ex)
+{
+    const struct list *queue = &ex->worker->queue;
+    return !list_empty(queue) && CONTAINER_OF(queue->next, struct exchange, queue)->load_balancer == ex->load_balancer;
+}
+
+static void take_turn(struct exchange *ex)
+{
+    if (ex->only || !others_wait(ex)) {
+        choose_and_try(ex);
+        return;
+    }
+    wait_in_queue(ex);
+    worker_wake_queue(ex->worker);
 }
 
 /* Whoever it is for and however large it is: false when it was answered already. */
@@ -737,7 +757,7 @@ void exchange_start(struct exchange *ex)
         ex->total_until = ex->times.start + ex->timeouts->total;
         arm_timer(ex);
     }
-    choose_and_try(ex);
+    take_turn(ex);
 }
 
 /* --- the request's body, from the client's side --- */

@@ -113,8 +113,8 @@ void exchange_start(struct exchange *);
 void exchange_refuse(struct exchange *, unsigned status, enum reason);
 /* Frees an exchange that was never started. */
 void exchange_discard(struct exchange *);
-/* The worker found room: a queued exchange chooses again. */
-void exchange_unqueue(struct exchange *);
+/* There may be room: a queued exchange chooses again. False: it waits on, at the end of the queue. */
+bool exchange_unqueue(struct exchange *);
 /* The worker stops and the grace is over. */
 void exchange_cut(struct exchange *, enum reason);
 

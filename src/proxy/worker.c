@@ -324,15 +324,24 @@ void worker_wake_queue(struct worker *w)
         worker_soon(w, &w->queue_soon);
 }
 
-/* Everybody in turn, oldest first: who finds no room goes back to the end of the line in the same order. */
+/* Everybody in turn, oldest first: who finds no room goes back to the end of the line in the same order. Where one that may go anywhere
+ * found none, nobody behind it will. */
 static void serve_queue(struct worker *w)
 {
+    const struct load_balancer *full = NULL;
     struct list waiting;
     list_init(&waiting);
     list_append_all(&waiting, &w->queue);
     struct list *node;
-    while ((node = list_pop_front(&waiting)))
-        exchange_unqueue(CONTAINER_OF(node, struct exchange, queue));
+    while ((node = list_pop_front(&waiting))) {
+        struct exchange *ex = CONTAINER_OF(node, struct exchange, queue);
+        const struct load_balancer *lb = ex->load_balancer;
+        bool may_go_anywhere = ex->n_tried == 0;
+        if (lb == full)
+            list_push_back(&w->queue, node);
+        else if (!exchange_unqueue(ex) && may_go_anywhere)
+            full = lb;
+    }
 }
 
 static void on_queue_soon(struct soon *soon)

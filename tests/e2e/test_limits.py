@@ -1,9 +1,10 @@
 """Limits: each has a clear answer and holds for the next request too."""
 
 import resource
+import time
 from pathlib import Path
 
-from client import Cut, chunked, request_bytes, wait_until
+from client import Cut, Load, chunked, request_bytes, wait_until
 from daemon import IN_ORDER
 from origin import Gate, content
 
@@ -190,3 +191,27 @@ def test_limits_hold_over_all_workers_and_after_a_reload(serve, origin):
         assert connection.request().status == 200, "who is in stays"
         connection.close()
     wait_until(lambda: daemon.get().status == 200, what="there is room again")
+
+
+def test_queue_is_served_in_order(serve, origin):
+    """Also where requests keep coming meanwhile."""
+    daemon = serve({"name": "origin", "address": origin.url, "max_in_flight": 1}, workers=1)
+    gate = Gate()
+    origin.script("/wait", gate, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    with daemon.connect() as first:
+        first.send(request_bytes("GET", "/wait"))
+        wait_until(lambda: gate.waiting)
+        queued = [daemon.connect() for _ in range(20)]
+        for n, connection in enumerate(queued):
+            connection.send(request_bytes("GET", f"/queued/{n}"))
+            wait_until(lambda: daemon.metric("penstock_requests_in_flight") == n + 2)
+        with Load(daemon.connect, rate=400, threads=8, target="/later") as load:
+            time.sleep(0.2)
+            gate.open()
+            assert first.read_response().status == 200
+            assert all(connection.read_response().status == 200 for connection in queued)
+            load.wait_for_more(100)
+        assert not load.failures
+    served = [request.path for request in origin.requests]
+    assert [path for path in served if path.startswith("/queued/")] == [f"/queued/{n}" for n in range(20)]
+    assert "/later" not in served[:served.index("/queued/19")]
