@@ -260,8 +260,8 @@ static void judge(const struct evidence *e, nsec_t now, struct judging *v)
         return;
     }
     if (e->tunnel.refused[0]) {
-        say_state(v, VERDICT_DOWN);
-        v->verdict.diagnosis = DIAGNOSIS_CONFIG_DRIFT;
+        say_state(v, e->tunnel.for_a_moment ? VERDICT_UNKNOWN : VERDICT_DOWN);
+        v->verdict.diagnosis = e->tunnel.for_a_moment ? DIAGNOSIS_OK : DIAGNOSIS_CONFIG_DRIFT;
         say(v, "%s", e->tunnel.refused);
         return;
     }

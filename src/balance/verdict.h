@@ -42,6 +42,7 @@ struct tunnel_evidence {
     bool usable;                 /* some connection takes new requests */
     enum tunnel_status status;
     char refused[VERDICT_TEXT_SIZE]; /* it is not to be used: why; "": it may be */
+    bool for_a_moment;           /* until more is known */
 };
 
 struct evidence {

@@ -40,7 +40,7 @@ static void gather_tunnel(const struct control *control, const struct endpoint *
     if (t)
         out->status = (enum tunnel_status)atomic_load_explicit(&t->status, memory_order_relaxed);
     if (t && control->registry)
-        tunnels_is_refused(control->registry, endpoint, out->refused);
+        out->for_a_moment = tunnels_refuse(control->registry, endpoint, out->refused) == TUNNELS_WAIT;
 }
 
 static void gather(struct endpoint_record *record, nsec_t now)

@@ -29,8 +29,9 @@ void tunnels_attach(struct tunnels *, struct config *);
 /* The same configuration with the tunnels that join its pools: those that match a pattern and were connected at least once. Takes the
  * reference over. NULL with errors. */
 struct config *tunnels_join(struct tunnels *, struct config *, struct conf_messages *);
-/* A rule of `identical` keeps this endpoint's tunnel out of use; `why` says so in words. */
-bool tunnels_is_refused(struct tunnels *, const struct endpoint *, char why[VERDICT_TEXT_SIZE]);
+/* Does `identical` keep this endpoint's tunnel out of use? `why` says so in words. */
+enum tunnels_refusal { TUNNELS_USE, TUNNELS_WAIT /* its rules are not known yet */, TUNNELS_REFUSE };
+enum tunnels_refusal tunnels_refuse(struct tunnels *, const struct endpoint *, char why[VERDICT_TEXT_SIZE]);
 
 /* The callbacks of edge_worker_options; `arg` is the struct control. */
 void tunnels_on_registered(void *control, struct edge_registration *);

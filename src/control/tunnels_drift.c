@@ -236,14 +236,17 @@ void registry_drift_tick(struct tunnels *t)
         }
 }
 
-bool tunnels_is_refused(struct tunnels *t, const struct endpoint *endpoint, char why[VERDICT_TEXT_SIZE])
+enum tunnels_refusal tunnels_refuse(struct tunnels *t, const struct endpoint *endpoint, char why[VERDICT_TEXT_SIZE])
 {
     const struct edge_pattern *pattern = endpoint->joined ? config_find_pattern(endpoint->pool, endpoint->name) : NULL;
     const struct tunnel_entry *e = pattern && pattern->identical ? entry_of(t, endpoint) : NULL;
     const struct drift *d = e ? find(t, endpoint->id) : NULL;
-    if (d)
+    if (d) {
         snprintf(why, VERDICT_TEXT_SIZE, "its rules differ from those of %s: %.*s", d->other, VERDICT_TEXT_SIZE / 2, d->words);
-    else if (e && e->awaits_rules)
-        snprintf(why, VERDICT_TEXT_SIZE, "its rules are not known yet");
-    return d || (e && e->awaits_rules);
+        return TUNNELS_REFUSE;
+    }
+    if (!e || !e->awaits_rules)
+        return TUNNELS_USE;
+    snprintf(why, VERDICT_TEXT_SIZE, "its rules are not known yet");
+    return TUNNELS_WAIT;
 }

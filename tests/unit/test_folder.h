@@ -61,7 +61,7 @@ struct certificate {
 };
 
 /* A key on P-256 and a certificate that signs itself, so that it is its own authority. */
-static void make_certificate(const struct certificate *c)
+static void __attribute__((unused)) make_certificate(const struct certificate *c)
 {
     char file[64];
     const char *common = c->common ? c->common : c->name;
