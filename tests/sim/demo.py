@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The demo that ./quickstart runs: three tunnels behind a stand-in for Cloudflare's edge, one penstock before them, and a receiver that
-prints its alerts. With --smoke it uses them itself, kills a tunnel under load and exits 0 only if no request failed and the alert came."""
+"""The demo that ./quickstart runs: one penstock with its own edge, three tunnels that dial it (by a cloudflared on the PATH, else by our
+stand-in for it), and a receiver that prints the alerts. With --smoke it uses them itself, kills a tunnel under load and exits 0 only if no
+request failed and the alert came."""
 
 import argparse
 import base64
@@ -10,24 +11,23 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import certs
 import wire
-from edge import Edge, Tunnel
+from cloudflared import Credentials
 from hook import Hook
-from origin import tls_context
 
-HERE = Path(__file__).resolve().parent
 HOST = "app.example.com"
 NAMES = ["ams", "fra", "lon"]
-FIRST_PORT, PORTS = 8080, 100
+PORT, EDGE_PORT, PORTS = 8080, 7844, 100
 END_TIMEOUT = 10
 CONFIGURATION = """# Made by tests/sim/demo.py.
 listeners = ( {{ address = "127.0.0.1:{port}"; }} );
@@ -35,46 +35,68 @@ admin = {{ socket = "{folder}/admin.sock"; mode = "0600"; }};
 access_log = {{ path = "{folder}/access.log"; format = "json"; }};
 timeouts = {{ shutdown = "2s"; }};
 
-monitors = ( {{ name = "app"; type = "http"; path = "/"; interval = "2s"; timeout = "1s"; consecutive_down = 2; }} );
+edge = {{ addresses = [ "127.0.0.1:{edge}" ]; location = "demo";
+  tunnels = (
+{tunnels}
+  ); }};
 
 pools = (
-  {{ name = "europe"; monitors = [ "app" ];
+  {{ name = "europe"; monitors = [ ];
     endpoint_steering = {{ policy = "round_robin"; }};
-    endpoints = (
-{endpoints}
-    ); }}
+    endpoints = ( {endpoints} ); }}
 );
 
 load_balancers = ( {{ hostnames = [ "{host}" ]; default_pools = [ "europe" ]; }} );
 
 alerts = ( {{ name = "demo"; type = "webhook"; url = "{hook}"; secret_file = "hook.secret"; }} );
 """
-ENDPOINT = """      {{ name = "{name}"; tunnel = "{id}"; hostname = "{name}.example.com"; connect_to = "{edge}";
-        tls = {{ ca_file = "ca.pem"; }}; }}"""
+TUNNEL = """    {{ name = "{name}"; id = "{id}"; secret_file = "{name}.secret"; }}"""
 
 
 def say(*words):
     print(*words, flush=True)
 
 
-def free_port():
-    """8080, or the next that nobody listens on."""
-    for port in range(FIRST_PORT, FIRST_PORT + PORTS):
+def free_port(first):
+    """That one, or the next that nobody listens on."""
+    for port in range(first, first + PORTS):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            if port != FIRST_PORT:
-                say(f"Port {FIRST_PORT} is taken: using {port} instead.")
+            if port != first:
+                say(f"Port {first} is taken: using {port} instead.")
             return port
-    raise SystemExit(f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS}")
+    raise SystemExit(f"no free port from {first} to {first + PORTS}")
 
 
 def end_with_parent():
     """PR_SET_PDEATHSIG: nothing stays behind even if this process is killed."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def serve_name(name):
+    """The application behind a tunnel: it says which one it is."""
+    class Application(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one segment
+
+        def do_GET(self):
+            body = (name + "\n").encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Application)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"
 
 
 class Demo:
@@ -84,33 +106,46 @@ class Demo:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.processes = {}  # name -> Popen
         self.alerts = []
+        self.real = shutil.which("cloudflared")
 
     # --- start and stop ---
 
     def start(self):
-        authority = certs.Authority(self.folder)
-        background = wire.Background()
-        self.edge = Edge(background, tls_context(*authority.issue("*.example.com")))
-        self.tunnels = {name: self.edge.add(Tunnel(name, [(f"{name}.example.com", 404)]), f"{name}.example.com", connected=False)
-                        for name in NAMES}
+        self.credentials = {name: Credentials.new() for name in NAMES}
+        self.applications = {name: serve_name(name) for name in NAMES}
+        self.start_hook(wire.Background())
+        self.start_penstock()
         for name in NAMES:
-            self.start_process(name, self.connector_command(name))
-        self.wait_for(lambda: all(tunnel.connectors for tunnel in self.tunnels.values()), "the tunnels")
-        self.start_hook(background)
-        self.port = free_port()
+            self.write_private(f"{name}.json", json.dumps(self.credentials[name].json))
+            self.start_process(name, self.connector_command(name), log=self.folder / f"{name}.log")
+        self.wait_for(lambda: {self.get() for _ in range(2 * len(NAMES))} == set(NAMES), "the three tunnels", 60)
+
+    def start_penstock(self):
+        self.port, self.edge = free_port(PORT), free_port(EDGE_PORT)
         config = self.folder / "penstock.conf"
-        config.write_text(CONFIGURATION.format(port=self.port, folder=self.folder, host=HOST, hook=self.hook.url,
-                                               endpoints=",\n".join(
-            ENDPOINT.format(name=name, id=tunnel.id, edge=self.edge.address) for name, tunnel in self.tunnels.items())))
+        for name, credentials in self.credentials.items():
+            self.write_private(f"{name}.secret", credentials.encoded_secret)
+        config.write_text(CONFIGURATION.format(
+            port=self.port, edge=self.edge, folder=self.folder, host=HOST, hook=self.hook.url,
+            tunnels=",\n".join(TUNNEL.format(name=name, id=one.tunnel) for name, one in self.credentials.items()),
+            endpoints=", ".join(f'{{ tunnel = "{name}"; }}' for name in NAMES)))
         self.start_process("penstock", [self.penstock, "serve", "-c", str(config), "--state-dir", str(self.folder / "state")],
                            log=self.folder / "penstock.log")
-        self.wait_for(lambda: self.get() in NAMES, "penstock")
+        self.wait_for(lambda: (self.folder / "state/edge-ca.pem").exists() and self.connects(self.edge), "penstock")
+
+    def connects(self, port):
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+
+    def write_private(self, name, text):
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(text + "\n")
 
     def start_hook(self, background):
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        path = self.folder / "hook.secret"
-        path.touch(mode=0o600)
-        path.write_text(secret + "\n")
+        self.write_private("hook.secret", secret)
         self.hook = Hook(background, secret, self.print_alert)
 
     def start_process(self, name, command, log=None):
@@ -132,25 +167,34 @@ class Demo:
                 process.wait()
 
     def connector_command(self, name):
-        return [sys.executable, "-B", str(HERE / "connector.py"), "--edge", self.edge.registry, "--tunnel", self.tunnels[name].id,
-                "--name", name]
+        edges = [word for _ in range(4) for word in ("--edge", f"127.0.0.1:{self.edge}")]
+        known = ["--cacert", str(self.folder / "state/edge-ca.pem")]
+        shown = ["--cred-file", str(self.folder / f"{name}.json")]
+        if self.real:
+            return [self.real, "tunnel", "--no-autoupdate", *edges, *known, "--protocol", "http2", "--no-prechecks", "--retries", "1",
+                    "--metrics", "127.0.0.1:0", *shown, "run", "--url", self.applications[name], name]
+        return [str(Path(self.penstock).parent / "tests/sim/connector_h2"), *edges, *known, *shown, "--url", self.applications[name]]
 
     # --- what is said ---
 
+    def for_people(self, command):
+        return shlex.join(os.path.relpath(part) if part.startswith(str(self.folder.parent)) else part for part in command)
+
     def introduce(self):
-        command = [os.path.relpath(self.penstock), "status", "--admin", os.path.relpath(self.folder / "admin.sock")]
+        status = [self.penstock, "status", "--admin", str(self.folder / "admin.sock")]
         first = NAMES[0]
+        what = f"cloudflared ({self.real})" if self.real else "our stand-in for cloudflared (none is on the PATH)"
         say(f"""
-Three tunnels behind a stand-in for Cloudflare's edge, all with the same configuration:""")
+Three tunnels with the same configuration, each dialled in by {what}:""")
         for name in NAMES:
-            say(f"    {name}   pid {self.processes[name].pid}   tunnel {self.tunnels[name].id}")
-        say(f"""penstock (pid {self.processes['penstock'].pid}) serves http://{HOST}/ from them at 127.0.0.1:{self.port}; its configuration and log are in
-{os.path.relpath(self.folder)}/. Try in another terminal:
+            say(f"    {name}   pid {self.processes[name].pid}   tunnel {self.credentials[name].tunnel}")
+        say(f"""penstock (pid {self.processes['penstock'].pid}) is the edge they dial, at 127.0.0.1:{self.edge}, and serves http://{HOST}/ from them at
+127.0.0.1:{self.port}; its configuration and log are in {os.path.relpath(self.folder)}/. Try in another terminal:
 
     curl -H 'Host: {HOST}' http://127.0.0.1:{self.port}/       one of the three answers with its name
-    {shlex.join(command)}
+    {self.for_people(status)}
     kill {self.processes[first].pid}                  takes the tunnel {first} down: requests go on, and a signed alert shows here
-    {shlex.join([os.path.relpath(part) if part.startswith(str(HERE)) else part for part in self.connector_command(first)])}
+    {self.for_people(self.connector_command(first))}
                                 brings it back (Ctrl-C there takes it down again)
 
 Alerts show below. Ctrl-C ends the demo and all its processes.
@@ -211,8 +255,6 @@ Alerts show below. Ctrl-C ends the demo and all its processes.
     def smoke(self):
         """Kills a tunnel under load; True if nobody noticed but the webhook."""
         answered, failures, stop = [], [], threading.Event()
-        self.wait_for(lambda: len({self.get() for _ in NAMES}) == len(NAMES), "all three tunnels answer in turn")
-
         def load():
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
             while not stop.wait(0.02):
