@@ -583,7 +583,7 @@ static bool give_head(struct edge_stream *s)
     buffer_give(buffers_of(s), s->packed);
     s->packed = NULL;
     struct slice body = first_piece(s, &last);
-    if (message.body == BODY_NONE) {
+    if (message.body == BODY_NONE && !message.upgrade_websocket) {
         body.n = 0;
         last = true;
     }

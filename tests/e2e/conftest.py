@@ -18,6 +18,7 @@ import edge  # noqa: E402
 import hook  # noqa: E402
 import origin as origin_module  # noqa: E402
 import peer as peer_module  # noqa: E402
+import tunnels  # noqa: E402
 import wire  # noqa: E402
 
 
@@ -105,6 +106,27 @@ def make_connector(folder):
         one.kill()
     reports = [one.log.read_text(errors="replace") for one in made]
     assert not [text for text in reports if daemon_module.REPORT.search(text)]
+
+
+@pytest.fixture
+def make_cloudflared(folder):
+    """The same with the real program."""
+    made = []
+
+    def make(edges, ca, tunnel, **options):
+        made.append(cloudflared.Cloudflared(edges, ca, tunnel, folder / "connectors", **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.kill()
+
+
+@pytest.fixture
+def make_edge(make_daemon, make_connector, make_cloudflared):
+    """make_edge("ams", "fra", workers=…): a tunnels.Edge, whose connectors end before its daemon does."""
+    def make(*names, **settings):
+        return tunnels.Edge(make_daemon, make_connector, make_cloudflared, names or ("ams",), **settings)
+    return make
 
 
 @pytest.fixture
