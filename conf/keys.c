@@ -39,7 +39,7 @@ static void print_key(FILE *out, const char *path, const struct conf_key *k)
 static const char *name_of_option_type(int type)
 {
     static const char *const names[] = {
-        [STEERING_NUMBER] = "number", [STEERING_FLAG] = "flag", [STEERING_TEXT] = "text", [STEERING_DURATION] = "duration"
+        [STEERING_NUMBER] = "number", [STEERING_FLAG] = "flag", [STEERING_TEXT] = "text", [STEERING_DURATION] = "duration", [STEERING_KEY] = "key"
     };
     return names[type];
 }

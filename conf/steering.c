@@ -80,6 +80,9 @@ static bool value_of_text(struct steering_option *o, const char *text)
     case STEERING_TEXT:
         o->text = text;
         return true;
+    case STEERING_KEY:
+        o->text = text;
+        return request_key_parse(text, &(struct request_key){ 0 });
     case STEERING_DURATION:
         if (!duration_parse(text, &duration))
             return false;
@@ -102,6 +105,8 @@ static bool value_of_setting(struct loader *l, struct steering_option *o, const 
     case STEERING_TEXT:
         o->text = text ? arena_copy_text(&l->config->arena, text) : NULL;
         return text && *text;
+    case STEERING_KEY:
+        return text && value_of_text(o, arena_copy_text(&l->config->arena, text));
     case STEERING_DURATION:
         return text ? value_of_text(o, text) : number_of(s, &zero) && zero == 0;
     }
@@ -117,6 +122,8 @@ static const char *kind_of_option(int type)
         return "true or false";
     case STEERING_DURATION:
         return "a duration such as \"15s\"";
+    case STEERING_KEY:
+        return "\"client_ip\", \"header:NAME\", \"cookie:NAME\", \"path\" or \"query:NAME\"";
     default:
         return "a string";
     }
@@ -174,12 +181,24 @@ static void refuse_others(struct loader *l, const struct steering_policy *policy
     }
 }
 
+/* What the balancer does for it. */
+static void note_wishes(struct steering_conf *out, const struct steering_options *options)
+{
+    for (size_t i = 0; i < options->n; i++)
+        if (options->items[i].type == STEERING_KEY)
+            request_key_parse(options->items[i].text, &out->key);
+    if (out->policy->latency_decay)
+        out->latency_decay = (nsec_t)(out->policy->latency_decay(out->config) * (double)NSEC_PER_SEC);
+}
+
 static void configure(struct loader *l, struct steering_conf *out, const struct steering_options *options,
                       const config_setting_t *group)
 {
     struct steering_error error = { 0 };
-    if (!out->policy->configure || out->policy->configure(options, &error, &out->config))
+    if (!out->policy->configure || out->policy->configure(options, &error, &out->config)) {
+        note_wishes(out, options);
         return;
+    }
     const config_setting_t *s = group && error.option ? config_setting_get_member((config_setting_t *)group, error.option) : NULL;
     struct source at = s ? document_place(s) : out->at;
     if (error.option)

@@ -14,8 +14,8 @@ static bool allocate(struct draw_table *t, size_t n)
     return t->weights && t->thresholds && t->aliases;
 }
 
-/* Columns of mean height: each too low one is filled up from one too high, which may thereby become too low. `work` holds the low ones
- * from its start and the high ones from its end. */
+/* Columns of mean height: each too low one is filled up from one too high, which may thereby become too low. `work` holds the low
+ * ones from its start and the high ones from its end. */
 static void level_columns(struct draw_table *t, uint32_t *work)
 {
     size_t low = 0, high = t->n;

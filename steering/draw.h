@@ -1,10 +1,12 @@
-/* Weighted draws in constant time: Walker's alias method with Vose's construction ("A linear algorithm for generating random numbers with
- * a given distribution", IEEE TSE 17, 1991). */
+/* Weighted draws in constant time: Walker's alias method with Vose's construction ("A linear algorithm for generating random
+ * numbers with a given distribution", IEEE TSE 17, 1991). */
 #ifndef PENSTOCK_STEERING_DRAW_H
 #define PENSTOCK_STEERING_DRAW_H
 
 #include "base/random.h"
 #include "steering/policy.h"
+
+enum { STEERING_FEW = 32 }; /* candidates up to which all are looked at for one choice */
 
 /* Zero-initialised is empty: every draw is STEERING_NONE. */
 struct draw_table {

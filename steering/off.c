@@ -1,6 +1,7 @@
-/* The first that is usable, in the order of the configuration. Whoever comes back waits for failback_delay before it is preferred again,
- * or, without `preempt`, until those that stayed are gone. Who is current follows from since when each has been usable, so all workers
- * agree without telling each other. */
+/* The first that is usable, in the order of the configuration. Whoever comes back waits for failback_delay before it is preferred
+ * again, or, without `preempt`, until those that stayed are gone. Who is current follows from since when each has been usable, so
+ * all workers agree without telling each other. The same under the name `geo`: there the maps have chosen the list, as they do
+ * under any policy. */
 #include "base/clock.h"
 #include "steering/policy.h"
 
@@ -99,7 +100,8 @@ static bool is_settled(const struct settings *s, const struct rank *rank, nsec_t
 }
 
 /* Their places; those that a return keeps waiting come after all others. */
-static void write_scores(const struct group *g, const struct steering_request *request, const struct steering_view *view, double *scores)
+static void write_scores(const struct group *g, const struct steering_request *request, const struct steering_view *view,
+                         double *scores)
 {
     for (size_t i = 0; i < g->n; i++)
         scores[i] = (double)NAN;
@@ -137,13 +139,11 @@ static void worker_free(void *w)
     free(g);
 }
 
-const struct steering_policy steering_off = {
-    .name = "off",
-    .abi = STEERING_ABI,
-    .configure = configure,
-    .worker_new = worker_new,
-    .update = update,
-    .choose = choose,
-    .worker_free = worker_free,
-    .release = free,
-};
+#define IN_ORDER(its_name)                                                                                           \
+    {                                                                                                                \
+        .name = (its_name), .abi = STEERING_ABI, .scores_are = "the place in order: the lowest wins",                \
+        .configure = configure, .worker_new = worker_new, .update = update, .choose = choose,                        \
+        .worker_free = worker_free, .release = free,                                                                 \
+    }
+const struct steering_policy steering_off = IN_ORDER("off");
+const struct steering_policy steering_geo = IN_ORDER("geo");

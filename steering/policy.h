@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STEERING_ABI 1U
+#define STEERING_ABI 2U
 #define STEERING_NONE ((size_t)-1)
 
 /* What changes with the epoch: health, weight or configuration moved. */
@@ -24,14 +24,22 @@ struct steering_candidate {
 struct steering_request {
     int64_t now;                /* monotonic nanoseconds */
     uint64_t random;            /* a fresh draw */
-    uint64_t key;               /* hash of what the policy asked to be keyed by; 0 if absent */
+    uint64_t key;               /* hash of what the policy's STEERING_KEY option names; 0: there is nothing of the kind */
     float latitude, longitude;  /* of the client; NaN if unknown */
 };
 
 /* What changes with each request, by the candidate's index, read on demand. */
+struct steering_latency {
+    double seconds;             /* of traffic: peak EWMA of time to first byte; NaN: none was seen yet */
+    int64_t at;                 /* of the last of it */
+    double probe_seconds;       /* of monitors' probes; NaN: none */
+};
 struct steering_view {
-    uint32_t (*in_flight)(const struct steering_view *, size_t index);
-    double (*latency_s)(const struct steering_view *, size_t index); /* peak EWMA of time to first byte; NaN if unknown */
+    uint32_t (*in_flight)(const struct steering_view *, size_t index); /* requests */
+    /* Open to the candidate, idle ones that are kept for reuse included. Where many requests share one connection: those in
+     * flight. */
+    uint32_t (*connections)(const struct steering_view *, size_t index);
+    struct steering_latency (*latency)(const struct steering_view *, size_t index);
     const uint64_t *struck_out; /* bit set: tried already, or not usable */
 };
 
@@ -43,7 +51,11 @@ static inline bool steering_is_struck_out(const struct steering_view *view, size
 /* The policy's group of the configuration, as name and value. */
 struct steering_option {
     const char *name;
-    enum { STEERING_NUMBER, STEERING_FLAG, STEERING_TEXT, STEERING_DURATION } type;
+    enum {
+        STEERING_NUMBER, STEERING_FLAG, STEERING_TEXT, STEERING_DURATION,
+        /* A text that the balancer reads, for steering_request.key: "client_ip", "header:NAME", "cookie:NAME", "path", "query:NAME" */
+        STEERING_KEY
+    } type;
     double number;      /* durations: seconds */
     bool flag;
     const char *text;
@@ -60,11 +72,15 @@ struct steering_error {
 struct steering_policy {
     const char *name;
     uint32_t abi; /* STEERING_ABI */
+    const char *scores_are; /* what they mean, for `explain`: "the chance of each"; may be NULL */
 
     /* Control thread, at load. Unlisted options were refused before. False with `error` filled in refuses the configuration;
-     * *config (may stay NULL) is shared by all workers and immutable. An option that was not given may be missing: its default is the
-     * policy's own. May be NULL where there are no options. */
+     * *config (may stay NULL) is shared by all workers and immutable. An option that was not given may be missing: its default is
+     * the policy's own. May be NULL where there are no options. */
     bool (*configure)(const struct steering_options *, struct steering_error *, void **config);
+    /* Any thread, after configure: seconds in which an old latency fades to 1/e, in the average of the candidates' figures where
+     * those are endpoints. NULL: the policy does not care. */
+    double (*latency_decay)(const void *config);
     /* Worker thread, once per worker and group. NULL only when memory is out. */
     void *(*worker_new)(void *config);
     /* Worker thread, whenever the epoch moved: rebuild tables. `candidates` stay valid until the next update. False: memory is out,

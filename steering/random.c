@@ -47,6 +47,7 @@ static void worker_free(void *w)
 const struct steering_policy steering_random = {
     .name = "random",
     .abi = STEERING_ABI,
+    .scores_are = "the chance of each",
     .worker_new = worker_new,
     .update = update,
     .choose = choose,

@@ -1,5 +1,6 @@
-/* In turn, by weight and evenly spread: each candidate is due once per period, which is the shorter the greater its weight, and whoever is
- * due first is next. A heap keeps them in that order, so a choice looks at one candidate, and at two more for each one struck out. */
+/* In turn, by weight and evenly spread: each candidate is due once per period, which is the shorter the greater its weight, and
+ * whoever is due first is next. A heap keeps them in that order, so a choice looks at one candidate, and at two more for each one
+ * struck out. */
 #include "base/random.h"
 #include "steering/policy.h"
 
@@ -195,6 +196,7 @@ static void worker_free(void *w)
 const struct steering_policy steering_round_robin = {
     .name = "round_robin",
     .abi = STEERING_ABI,
+    .scores_are = "how far off its turn is: the lowest wins",
     .worker_new = worker_new,
     .update = update,
     .choose = choose,

@@ -3,6 +3,7 @@
 #ifndef PENSTOCK_BALANCE_CONFIG_H
 #define PENSTOCK_BALANCE_CONFIG_H
 
+#include "balance/request_key.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "net/address.h"
@@ -151,6 +152,8 @@ struct endpoint {
 struct steering_conf {
     const struct steering_policy *policy;
     void *config;             /* the policy's own; released with the configuration */
+    struct request_key key;   /* what its option of that kind says */
+    nsec_t latency_decay;     /* 0: it doesn't say */
     struct source at;
 };
 

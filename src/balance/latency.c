@@ -2,15 +2,12 @@
 
 #include <math.h>
 
-/* The time in which an old figure fades to 1/e. */
-static const double DECAY_SECONDS = 10.0;
-
-void latency_record(struct endpoint_live *live, nsec_t now, double seconds)
+void latency_record(struct endpoint_live *live, nsec_t now, double seconds, nsec_t decay)
 {
     double known = atomic_load_explicit(&live->latency_s, memory_order_relaxed);
     if (!isnan(known) && seconds < known) {
         nsec_t at = atomic_load_explicit(&live->latency_at, memory_order_relaxed);
-        double keep = exp(-nsec_to_seconds(now - at) / DECAY_SECONDS);
+        double keep = exp(-(double)(now - at) / (double)decay);
         seconds = known * keep + seconds * (1 - keep);
     }
     atomic_store_explicit(&live->latency_s, seconds, memory_order_relaxed);

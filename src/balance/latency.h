@@ -4,7 +4,10 @@
 
 #include "balance/live.h"
 
-/* Any worker. Two workers at the same instant may lose a sample, never corrupt the figure. */
-void latency_record(struct endpoint_live *, nsec_t now, double seconds);
+#define LATENCY_DECAY (10 * NSEC_PER_SEC) /* where nobody wants another */
+
+/* Any worker. `decay`: the time in which an old figure fades to 1/e. Two workers at the same instant may lose a sample, never
+ * corrupt the figure. */
+void latency_record(struct endpoint_live *, nsec_t now, double seconds, nsec_t decay);
 
 #endif

@@ -132,6 +132,15 @@ uint32_t endpoint_in_flight(const struct endpoint_live *live)
     return sum;
 }
 
+uint32_t endpoint_open_connections(const struct endpoint_live *live)
+{
+    uint32_t sum = 0;
+
+    for (unsigned i = 0; i < live->workers; i++)
+        sum += atomic_load_explicit(&live->counts[i].connections, memory_order_relaxed);
+    return sum;
+}
+
 void endpoint_set_addresses(struct endpoint_live *live, const struct address_set *addresses)
 {
     pthread_mutex_lock(&live->address_lock);

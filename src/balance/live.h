@@ -94,6 +94,7 @@ bool endpoint_was_in_service(const struct endpoint_live *, nsec_t instant);
 
 /* Sums over the workers. */
 uint32_t endpoint_in_flight(const struct endpoint_live *);
+uint32_t endpoint_open_connections(const struct endpoint_live *);
 
 void endpoint_set_addresses(struct endpoint_live *, const struct address_set *); /* control */
 void endpoint_get_addresses(struct endpoint_live *, struct address_set *out);    /* any thread */

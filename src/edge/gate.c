@@ -130,6 +130,7 @@ struct view {
     const struct gate_tunnel *tunnel;
 };
 
+/* Also for its connections, which its requests share. */
 static uint32_t connector_in_flight(const struct steering_view *view, size_t i)
 {
     const struct gate_tunnel *t = ((const struct view *)(const void *)view)->tunnel;
@@ -140,7 +141,7 @@ static uint32_t connector_in_flight(const struct steering_view *view, size_t i)
     return sum;
 }
 
-static double connector_latency(const struct steering_view *view, size_t i)
+static struct steering_latency connector_latency(const struct steering_view *view, size_t i)
 {
     const struct gate_tunnel *t = ((const struct view *)(const void *)view)->tunnel;
     const struct tunnel_view_connector *vc = &t->view->connectors[i];
@@ -150,13 +151,13 @@ static double connector_latency(const struct steering_view *view, size_t i)
         if (rtt && (!best || rtt < best))
             best = rtt;
     }
-    return best ? nsec_to_seconds(best) : (double)NAN;
+    return (struct steering_latency){ .seconds = (double)NAN, .probe_seconds = best ? nsec_to_seconds(best) : (double)NAN };
 }
 
 static struct tunnel_line *choose(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
 {
     uint64_t struck_out[TUNNEL_CONNECTORS_MAX / 64 + 1] = { 0 };
-    struct view view = { .steering = { connector_in_flight, connector_latency, struck_out }, .tunnel = t };
+    struct view view = { .steering = { connector_in_flight, connector_in_flight, connector_latency, struck_out }, .tunnel = t };
     struct steering_request request = { .now = edge_now(w), .random = wish->random, .key = wish->key, .latitude = wish->latitude, .longitude = wish->longitude };
     size_t i;
     while ((i = w->policy->choose(t->state, &request, &view.steering, NULL)) != STEERING_NONE) {

@@ -2,6 +2,9 @@
 
 #include "base/log.h"
 #include "proxy/exchange.h"
+#include "proxy/request_hash.h"
+
+#include <math.h>
 
 enum group_kind { GROUP_POOL, GROUP_LOAD_BALANCER };
 
@@ -139,9 +142,28 @@ static uint32_t endpoint_view_in_flight(const struct steering_view *view, size_t
     return endpoint_in_flight(group_of(view)->pool->endpoints[i].live);
 }
 
-static double endpoint_view_latency(const struct steering_view *view, size_t i)
+static uint32_t connections_of(const struct endpoint *e)
 {
-    return atomic_load_explicit(&group_of(view)->pool->endpoints[i].live->latency_s, memory_order_relaxed);
+    return e->kind == ENDPOINT_EDGE ? endpoint_in_flight(e->live) : endpoint_open_connections(e->live);
+}
+
+static uint32_t endpoint_view_connections(const struct steering_view *view, size_t i)
+{
+    return connections_of(&group_of(view)->pool->endpoints[i]);
+}
+
+static struct steering_latency latency_of(const struct endpoint_live *live)
+{
+    return (struct steering_latency){
+        .seconds = atomic_load_explicit(&live->latency_s, memory_order_relaxed),
+        .at = atomic_load_explicit(&live->latency_at, memory_order_relaxed),
+        .probe_seconds = atomic_load_explicit(&live->probe_latency_s, memory_order_relaxed),
+    };
+}
+
+static struct steering_latency endpoint_view_latency(const struct steering_view *view, size_t i)
+{
+    return latency_of(group_of(view)->pool->endpoints[i].live);
 }
 
 static uint32_t pool_view_in_flight(const struct steering_view *view, size_t i)
@@ -153,15 +175,30 @@ static uint32_t pool_view_in_flight(const struct steering_view *view, size_t i)
     return sum;
 }
 
-/* A pool is as fast as the fastest of its endpoints: that is where its steering can send. */
-static double pool_view_latency(const struct steering_view *view, size_t i)
+static uint32_t pool_view_connections(const struct steering_view *view, size_t i)
 {
     const struct pool *pool = pool_at(group_of(view), i);
-    double best = __builtin_nan("");
+    uint32_t sum = 0;
+    for (size_t e = 0; e < pool->n_endpoints; e++)
+        sum += connections_of(&pool->endpoints[e]);
+    return sum;
+}
+
+/* A pool is as fast as the fastest of its endpoints that are in service: that is where its steering can send. */
+static struct steering_latency pool_view_latency(const struct steering_view *view, size_t i)
+{
+    const struct group *g = group_of(view);
+    const struct pool *pool = pool_at(g, i);
+    struct steering_latency best = { .seconds = NAN, .probe_seconds = NAN };
     for (size_t e = 0; e < pool->n_endpoints; e++) {
-        double latency = atomic_load_explicit(&pool->endpoints[e].live->latency_s, memory_order_relaxed);
-        if (!(best <= latency) && latency == latency)
-            best = latency;
+        struct steering_latency its = latency_of(pool->endpoints[e].live);
+        if (!pool->endpoints[e].enabled || !endpoint_in_service(pool->endpoints[e].live, worker_now(g->worker)))
+            continue;
+        if (!isnan(its.seconds) && !(best.seconds <= its.seconds)) {
+            best.seconds = its.seconds;
+            best.at = its.at;
+        }
+        best.probe_seconds = fmin(best.probe_seconds, its.probe_seconds); /* of a NaN and a number, the number */
     }
     return best;
 }
@@ -176,17 +213,19 @@ static void unstrike(struct group *g, size_t i)
     g->struck_out[i / 64] &= ~(UINT64_C(1) << (i % 64));
 }
 
-static size_t ask_policy(struct group *g, struct tables *t)
+static size_t ask_policy(const struct exchange *ex, struct group *g, struct tables *t)
 {
     struct view view = { .group = g };
     view.steering.struck_out = g->struck_out;
     view.steering.in_flight = g->kind == GROUP_POOL ? endpoint_view_in_flight : pool_view_in_flight;
-    view.steering.latency_s = g->kind == GROUP_POOL ? endpoint_view_latency : pool_view_latency;
+    view.steering.connections = g->kind == GROUP_POOL ? endpoint_view_connections : pool_view_connections;
+    view.steering.latency = g->kind == GROUP_POOL ? endpoint_view_latency : pool_view_latency;
     struct steering_request request = {
         .now = worker_now(g->worker),
         .random = random_u64(&g->worker->random),
-        .latitude = __builtin_nanf(""),
-        .longitude = __builtin_nanf(""),
+        .key = request_hash(ex, &g->steering->key),
+        .latitude = NAN,
+        .longitude = NAN,
     };
     return g->steering->policy->choose(t->state, &request, &view.steering, NULL);
 }
@@ -225,7 +264,7 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 
     const struct endpoint *chosen = NULL;
     size_t passed_over = 0, i;
-    while (!chosen && (i = ask_policy(g, t)) != STEERING_NONE) {
+    while (!chosen && (i = ask_policy(ex, g, t)) != STEERING_NONE) {
         if (is_full(&pool->endpoints[i])) {
             strike(g, i);
             passed_over++;
@@ -254,7 +293,7 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
     const struct endpoint *chosen = NULL;
     bool struck = false;
     size_t i;
-    while (!chosen && (i = ask_policy(g, t)) != STEERING_NONE) {
+    while (!chosen && (i = ask_policy(ex, g, t)) != STEERING_NONE) {
         chosen = choose_endpoint(ex, pool_at(g, i), level, full);
         if (chosen) {
             commit(g, t, i);

@@ -9,6 +9,7 @@
 #include "proxy/local_upstream.h"
 #include "proxy/notice.h"
 #include "proxy/reply.h"
+#include "proxy/request_hash.h"
 #include "proxy/upstream.h"
 
 /* What a failure costs an endpoint's latency at least: else one that fails fast would look fast (behaviour 4). */
@@ -237,6 +238,13 @@ static void give_up(struct exchange *ex, enum reason reason)
 
 /* --- health, seen by traffic --- */
 
+/* What the pool's policy wants, or the one that chose the pool. */
+static nsec_t latency_decay(const struct exchange *ex)
+{
+    nsec_t of_pool = ex->endpoint->pool->steering.latency_decay, of_load_balancer = ex->load_balancer ? ex->load_balancer->steering.latency_decay : 0;
+    return of_pool ? of_pool : of_load_balancer ? of_load_balancer : LATENCY_DECAY;
+}
+
 static void account_health(struct exchange *ex, enum reason reason)
 {
     struct worker *w = ex->worker;
@@ -247,7 +255,7 @@ static void account_health(struct exchange *ex, enum reason reason)
     if (counts) {
         double seconds = nsec_to_seconds(worker_now(w) - ex->times.chosen);
         counter_add(&worker_counts(w, e->live)->failures, 1);
-        latency_record(e->live, worker_now(w), seconds > FAILURE_SECONDS ? seconds : FAILURE_SECONDS);
+        latency_record(e->live, worker_now(w), seconds > FAILURE_SECONDS ? seconds : FAILURE_SECONDS, latency_decay(ex));
     }
     bool may_eject = counts && outlier_may_eject(e->pool, e, worker_now(w));
     bool ejected = outlier_record(e->live, &e->pool->passive, reason, worker_now(w), random_u64(&w->random), may_eject);
@@ -572,7 +580,7 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
         .has_body = ex->message.body != BODY_NONE,
         .host = ex->message.host_port,
         .random = random_u64(&ex->worker->random),
-        .key = 0,
+        .key = request_hash(ex, &ex->snapshot->config->edge.replica_steering.key),
         .latitude = __builtin_nanf(""),
         .longitude = __builtin_nanf(""),
     };
@@ -859,7 +867,7 @@ static void note_first_byte(struct exchange *ex, unsigned status)
         histogram_add(&w->counters.first_byte, taken);
     enum reason reason = reason_of_status(status);
     if (reason == REASON_NONE && !ex->only)
-        latency_record(ex->endpoint->live, ex->times.first_byte, nsec_to_seconds(taken));
+        latency_record(ex->endpoint->live, ex->times.first_byte, nsec_to_seconds(taken), latency_decay(ex));
     account_health(ex, reason);
 }
 

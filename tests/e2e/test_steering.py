@@ -5,7 +5,7 @@ import collections
 import pytest
 from client import request_bytes, wait_until
 from daemon import IN_TURN, cli, endpoint
-from origin import Gate, answer
+from origin import Gate, Pause, answer
 
 
 @pytest.fixture
@@ -80,6 +80,70 @@ def test_least_outstanding_requests(serve, three, level):
     for connection in busy:
         assert connection.read_response().status == 200
     assert len(shares(daemon, 30)) == 3
+
+
+@LEVELS
+def test_least_connections(serve, three, level):
+    """Connections count even when they are idle."""
+    daemon = with_policy(serve, level, three, {"policy": "least_connections"}, workers=1)
+    gate = Gate()
+    for origin in three:
+        origin.script("/wait", gate, answer(200, b""))
+    busy = [daemon.connect().send(request_bytes("GET", "/wait")) for _ in range(5)]
+    wait_until(lambda: gate.waiting == 5)
+    fewest, = [o.name for o in three if len(o.seen("/wait")) == 1]
+    gate.open()
+    for connection in busy:
+        assert connection.read_response().status == 200
+    assert shares(daemon, 20) == {fewest: 20}
+
+
+@LEVELS
+@pytest.mark.parametrize("key, target, fields, others", [
+    ("header:X-Tenant", "/", lambda n: {"X-Tenant": f"t{n}"}, {}),
+    ("cookie:id", "/", lambda n: {"Cookie": f"a=b; id={n}"}, {}),
+    ("path", "/{n}?x={other}", lambda n: {}, {"other": "y"}),
+    ("query:user", "/?a={other}&user={n}", lambda n: {}, {"other": "y"}),
+    ("client_ip", "/", lambda n: {"X-Forwarded-For": f"192.0.2.{n}"}, {}),
+], ids=["header", "cookie", "path", "query", "client_ip"])
+def test_hash_keeps_a_key_where_it_is(serve, three, level, key, target, fields, others):
+    for origin in three:
+        origin.script("*", answer(200, origin.name.encode()))
+    daemon = with_policy(serve, level, three, {"policy": "hash", "key": key}, trusted_proxies=["127.0.0.0/8"])
+
+    def ask(n, other=""):
+        return daemon.get(target.format(n=n, other=other), headers=list(fields(n).items())).body.decode()
+    chosen = {n: ask(n) for n in range(40)}
+    assert set(chosen.values()) == {"a", "b", "c"}
+    assert chosen == {n: ask(n, **others) for n in range(40)}
+    gone = three[1]
+    gone.kill()
+    after = {n: ask(n) for n in range(40)}
+    assert "b" not in after.values() and all(after[n] == chosen[n] for n in chosen if chosen[n] != "b")
+
+
+def test_hash_without_the_key_spreads(serve, three):
+    daemon = with_policy(serve, "endpoints", three, {"policy": "hash", "key": "header:X-Tenant"})
+    assert all(count >= 60 for count in shares(daemon, 300).values()) and len(shares(daemon, 300)) == 3
+
+
+@LEVELS
+def test_dynamic_latency_prefers_the_fastest_and_leaves_it_when_it_degrades(serve, three, level):
+    def slow_down(**seconds):
+        for origin in three:
+            origin.script("*", Pause(seconds[origin.name]), answer(200, origin.name.encode()))
+    slow_down(a=0.2, b=0.005, c=0.5)
+    daemon = with_policy(serve, level, three, {"policy": "dynamic_latency"}, workers=1)
+    assert shares(daemon, 60)["b"] >= 50
+    slow_down(a=0.2, b=1.0, c=0.5)
+    counts = shares(daemon, 15)
+    assert counts["b"] <= 3 and counts["a"] >= 10
+
+
+@LEVELS
+def test_geo_without_maps_is_in_order(serve, three, level):
+    daemon = with_policy(serve, level, three, {"policy": "geo"})
+    assert shares(daemon, 20) == {"a": 20}
 
 
 def test_default_spreads_over_endpoints(serve, three):

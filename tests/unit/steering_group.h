@@ -25,7 +25,8 @@ struct group_under_test {
     struct steering_candidate candidates[GROUP_MAX];
     struct steering_view view;
     uint32_t in_flight[GROUP_MAX];
-    double latency[GROUP_MAX];
+    uint32_t connections[GROUP_MAX];
+    struct steering_latency latency[GROUP_MAX];
     uint64_t struck_out[GROUP_MAX / 64];
     struct steering_request request;
     struct random random;
@@ -36,7 +37,12 @@ static inline uint32_t group_in_flight(const struct steering_view *view, size_t 
     return CONTAINER_OF(view, const struct group_under_test, view)->in_flight[i];
 }
 
-static inline double group_latency(const struct steering_view *view, size_t i)
+static inline uint32_t group_connections(const struct steering_view *view, size_t i)
+{
+    return CONTAINER_OF(view, const struct group_under_test, view)->connections[i];
+}
+
+static inline struct steering_latency group_latency(const struct steering_view *view, size_t i)
 {
     return CONTAINER_OF(view, const struct group_under_test, view)->latency[i];
 }
@@ -55,12 +61,12 @@ static inline struct group_under_test *group_new(const char *policy, const struc
         assert_true(g->policy->configure(&(struct steering_options){ options, n_options }, &error, &g->config));
     g->worker = g->policy->worker_new(g->config);
     assert_non_null(g->worker);
-    g->view = (struct steering_view){ group_in_flight, group_latency, g->struck_out };
+    g->view = (struct steering_view){ group_in_flight, group_connections, group_latency, g->struck_out };
     g->request = (struct steering_request){ .now = 1000 * INT64_C(1000000000), .latitude = NAN, .longitude = NAN };
     g->n = n;
     for (size_t i = 0; i < n; i++) {
         g->candidates[i] = (struct steering_candidate){ .id = 7919 * (i + 1), .weight = 1, .latitude = NAN, .longitude = NAN, .order = (unsigned)i };
-        g->latency[i] = NAN;
+        g->latency[i] = (struct steering_latency){ .seconds = NAN, .probe_seconds = NAN };
     }
     return g;
 }

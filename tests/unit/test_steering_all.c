@@ -119,7 +119,10 @@ static void test_random_groups_never_yield_who_must_not_be_chosen(void **state)
             for (size_t i = 0; i < g->n; i++) {
                 g->candidates[i].weight = random_u64(&r) % 3 ? random_unit(&r) : 0;
                 g->candidates[i].usable_since = (int64_t)(random_u64(&r) % 1200) * INT64_C(1000000000);
-                g->latency[i] = random_u64(&r) % 2 ? random_unit(&r) : (double)NAN;
+                g->latency[i].seconds = random_u64(&r) % 2 ? random_unit(&r) : (double)NAN;
+                g->latency[i].at = (int64_t)(random_u64(&r) % 1200) * INT64_C(1000000000);
+                g->latency[i].probe_seconds = random_u64(&r) % 2 ? random_unit(&r) : (double)NAN;
+                g->connections[i] = (uint32_t)(random_u64(&r) % 10);
                 g->in_flight[i] = (uint32_t)(random_u64(&r) % 10);
                 group_strike_out(g, i, random_u64(&r) % 3 == 0);
                 open |= g->candidates[i].weight > 0 && !steering_is_struck_out(&g->view, i);

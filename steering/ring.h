@@ -1,0 +1,44 @@
+/* Weighted consistent hashing of many candidates: whoever stands nearest after the key on a circle, the distance taken over
+ * weight, has it. Where a candidate's points stand follows from its id and weight alone, so one that leaves gives away its own
+ * keys and moves no others.
+ *
+ * The weights of one octave [2^k, 2^(k+1)) share a circle, on which a candidate has points in proportion to its weight; between
+ * circles the distance over 2^k decides. Thus the number of points is bounded whatever the weights are. */
+#ifndef PENSTOCK_STEERING_RING_H
+#define PENSTOCK_STEERING_RING_H
+
+#include "steering/policy.h"
+
+enum { RING_OCTAVES_MAX = 24 }; /* a weight below 2^-24 of the heaviest counts as that much */
+
+struct ring_point {
+    uint32_t at;
+    uint32_t index;        /* of the candidate */
+};
+
+struct ring {
+    int octave;
+    uint64_t signature;    /* of who stands on it and how often */
+    uint32_t n;
+    unsigned shift;        /* a position's bucket: its high bits */
+    struct ring_point *points; /* sorted */
+    uint32_t *starts;      /* by bucket: the first point at or after its begin */
+};
+
+/* Zero-initialised is empty. */
+struct rings {
+    size_t n;
+    struct ring items[RING_OCTAVES_MAX];
+};
+
+/* Circles on which nothing changed are kept. False: memory is out, and the rings are what they were. */
+bool rings_build(struct rings *, const struct steering_candidate *, size_t n);
+void rings_clear(struct rings *);
+
+typedef bool ring_accepts(const void *arg, size_t index);
+/* The nearest that is accepted; STEERING_NONE if none is. */
+size_t rings_find(const struct rings *, uint64_t key, ring_accepts *, const void *arg);
+/* By candidate: its distance over weight; those without a point are left alone. For `explain`: looks at every point. */
+void rings_distances(const struct rings *, uint64_t key, double *out);
+
+#endif

@@ -1,0 +1,251 @@
+/* The shortest wait, kept until another is clearly better. */
+#include "balance/latency.h"
+#include "steering_group.h"
+
+#define SECOND INT64_C(1000000000)
+#define MS (SECOND / 1000)
+
+static struct group_under_test *latency_group(size_t n)
+{
+    return group_new("dynamic_latency", NULL, 0, n);
+}
+
+/* As seen now. */
+static void set_latency(struct group_under_test *g, size_t i, double seconds)
+{
+    g->latency[i].seconds = seconds;
+    g->latency[i].at = g->request.now;
+}
+
+static const struct row {
+    const char *name;
+    double latencies[4], probes[4], weights[4];
+    uint32_t in_flight[4];
+    uint64_t struck_out;
+    size_t n, expected;
+} rows[] = {
+    { "the fastest", { 0.05, 0.01, 0.2 }, { NAN, NAN, NAN }, { 1, 1, 1 }, { 0 }, 0, 3, 1 },
+    { "the fastest that is not struck out", { 0.05, 0.01, 0.2 }, { NAN, NAN, NAN }, { 1, 1, 1 }, { 0 }, 2, 3, 0 },
+    { "the fastest that weighs something", { 0.05, 0.01, 0.2 }, { NAN, NAN, NAN }, { 1, 0, 1 }, { 0 }, 0, 3, 0 },
+    { "less those that wait there", { 0.05, 0.01, 0.2 }, { NAN, NAN, NAN }, { 1, 1, 1 }, { 0, 5, 0 }, 0, 3, 0 },
+    { "over weight", { 0.05, 0.02, 0.2 }, { NAN, NAN, NAN }, { 10, 1, 1 }, { 0 }, 0, 3, 0 },
+    { "one that was never tried, at once", { 0.05, NAN, 0.001 }, { NAN, NAN, NAN }, { 1, 1, 1 }, { 0 }, 0, 3, 1 },
+    { "but by one request only", { 0.05, NAN, 0.2 }, { NAN, NAN, NAN }, { 1, 1, 1 }, { 0, 1, 0 }, 0, 3, 0 },
+    { "also where a probe was fast", { 0.05, NAN, 0.2 }, { NAN, 0.001, NAN }, { 1, 1, 1 }, { 0, 1, 0 }, 0, 3, 0 },
+    { "a probe tells who isn't worth trying", { 0.05, NAN, 0.2 }, { NAN, 0.3, NAN }, { 1, 1, 1 }, { 0 }, 0, 3, 0 },
+    { "and who is", { 0.05, NAN, 0.2 }, { NAN, 0.01, NAN }, { 1, 1, 1 }, { 0 }, 0, 3, 1 },
+    { "all are being tried: the fewest", { NAN, NAN, NAN }, { NAN, NAN, NAN }, { 1, 1, 1 }, { 2, 1, 3 }, 0, 3, 1 },
+    { "one alone", { NAN }, { NAN }, { 1 }, { 7 }, 0, 1, 0 },
+};
+
+static void test_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct group_under_test *g = latency_group(rows[i].n);
+        for (size_t j = 0; j < g->n; j++) {
+            set_latency(g, j, rows[i].latencies[j]);
+            g->latency[j].probe_seconds = rows[i].probes[j];
+            g->candidates[j].weight = rows[i].weights[j];
+            g->in_flight[j] = rows[i].in_flight[j];
+        }
+        g->struck_out[0] = rows[i].struck_out;
+        group_update(g);
+        for (unsigned k = 0; k < 20; k++)
+            if (group_choose(g) != rows[i].expected)
+                fail_msg("%s", rows[i].name);
+        group_free(g);
+    }
+}
+
+/* By more than 10 % and more than 5 ms. */
+static void test_the_one_in_use_is_kept(void **state)
+{
+    static const struct {
+        double current, other;
+        bool moves;
+    } cases[] = {
+        { 0.100, 0.095, false }, { 0.100, 0.091, false }, { 0.100, 0.089, true }, { 0.020, 0.016, false },
+        { 0.020, 0.014, true },  { 0.004, 0.0001, false }, { 1.0, 0.95, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct group_under_test *g = latency_group(2);
+        set_latency(g, 0, 0.001);
+        set_latency(g, 1, 1);
+        group_update(g);
+        assert_int_equal(group_use(g), 0);
+        set_latency(g, 0, cases[i].current);
+        set_latency(g, 1, cases[i].other);
+        group_update(g); /* tables come and go, what is in use is known still */
+        if (group_choose(g) != cases[i].moves)
+            fail_msg("case %zu", i);
+        group_free(g);
+    }
+}
+
+static void test_idle_ones_fade_toward_the_median(void **state)
+{
+    struct group_under_test *g = latency_group(4);
+    double scores[4];
+
+    (void)state;
+    static const double latencies[] = { 0.01, 0.05, 0.07, 2 };
+    for (unsigned i = 0; i < 4; i++)
+        set_latency(g, i, latencies[i]);
+    group_update(g);
+    g->request.now += 10 * SECOND;
+    g->latency[0].at = g->request.now;
+    g->latency[2].probe_seconds = 0.5; /* slower than that: the probe knows */
+    g->policy->choose(g->worker, &g->request, &g->view, scores);
+    assert_true(fabs(scores[0] - 0.01) < 1e-9);
+    assert_true(fabs(scores[1] - (0.06 - 0.01 * exp(-1))) < 1e-9);
+    assert_true(fabs(scores[2] - (0.5 - 0.43 * exp(-1))) < 1e-9);
+    assert_true(fabs(scores[3] - (0.06 + 1.94 * exp(-1))) < 1e-9);
+    group_free(g);
+}
+
+/* --- against origins of known latency, one request after the other --- */
+
+struct trace {
+    struct group_under_test *g;
+    struct endpoint_live *live[3];
+    unsigned counts[3];
+};
+
+static void start_trace(struct trace *t)
+{
+    *t = (struct trace){ .g = latency_group(3) };
+    for (unsigned i = 0; i < 3; i++)
+        t->live[i] = endpoint_live_new("pool/x", 1);
+    group_update(t->g);
+}
+
+static void end_trace(struct trace *t)
+{
+    for (unsigned i = 0; i < 3; i++)
+        endpoint_live_unref(t->live[i]);
+    group_free(t->g);
+}
+
+/* Sends one request, which the origin answers after its latency; 1 ms later the next may come. */
+static size_t send_one(struct trace *t, const double *latencies)
+{
+    struct group_under_test *g = t->g;
+    size_t i = group_use(g);
+
+    g->request.now += (int64_t)(latencies[i] * (double)SECOND);
+    latency_record(t->live[i], g->request.now, latencies[i], LATENCY_DECAY);
+    set_latency(g, i, atomic_load(&t->live[i]->latency_s));
+    g->request.now += MS;
+    t->counts[i]++;
+    return i;
+}
+
+static void test_finds_the_fastest_and_leaves_it_when_it_degrades(void **state)
+{
+    static const double healthy[] = { 0.05, 0.01, 0.2 }, degraded[] = { 0.05, 0.4, 0.2 };
+    struct trace t;
+    unsigned changes = 0, left_after = 0;
+
+    (void)state;
+    start_trace(&t);
+    for (unsigned i = 0; i < 60; i++)
+        send_one(&t, healthy);
+    assert_true(t.counts[1] >= 57);
+    while (left_after < 10 && send_one(&t, degraded) == 1)
+        left_after++;
+    assert_true(left_after < 10);
+    size_t last = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        size_t now = send_one(&t, degraded);
+        changes += now != last;
+        last = now;
+    }
+    assert_int_equal(last, 0);
+    assert_true(changes <= 2);
+    end_trace(&t);
+}
+
+static void test_near_equals_do_not_take_turns(void **state)
+{
+    struct trace t;
+    struct random r = { 7 };
+    unsigned changes = 0;
+
+    (void)state;
+    start_trace(&t);
+    size_t last = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        double latencies[3];
+        for (unsigned k = 0; k < 3; k++)
+            latencies[k] = 0.050 + 0.002 * random_unit(&r);
+        size_t now = send_one(&t, latencies);
+        changes += i > 3 && now != last;
+        last = now;
+    }
+    assert_int_equal(changes, 0);
+    end_trace(&t);
+}
+
+/* --- many --- */
+
+static void test_many_avoid_the_slow(void **state)
+{
+    struct group_under_test *g = latency_group(200);
+    unsigned slow = 0;
+
+    (void)state;
+    for (size_t i = 0; i < g->n; i++)
+        set_latency(g, i, i < 100 ? 0.01 : 0.2);
+    group_update(g);
+    for (unsigned i = 0; i < 10000; i++)
+        slow += group_use(g) >= 100;
+    assert_in_range(slow, 2300, 2700); /* only where both that were drawn are slow */
+    group_free(g);
+}
+
+static void test_many_try_new_ones_one_request_at_a_time(void **state)
+{
+    struct group_under_test *g = latency_group(100);
+    unsigned tried = 0;
+
+    (void)state;
+    for (size_t i = 0; i < g->n; i++)
+        set_latency(g, i, i == 42 ? (double)NAN : 0.01);
+    group_update(g);
+    for (unsigned i = 0; i < 2000 && !tried; i++)
+        tried = group_use(g) == 42;
+    assert_int_equal(tried, 1);
+    g->in_flight[42] = 1;
+    for (unsigned i = 0; i < 5000; i++)
+        tried += group_use(g) == 42;
+    assert_in_range(tried, 1, 3); /* only where it was drawn twice */
+    group_free(g);
+}
+
+static void test_decay_is_told(void **state)
+{
+    struct steering_option decay = { .name = "decay", .type = STEERING_DURATION, .number = 2.5 };
+    struct group_under_test *g = group_new("dynamic_latency", &decay, 1, 1);
+
+    (void)state;
+    assert_true(g->policy->latency_decay(g->config) == 2.5);
+    group_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_the_one_in_use_is_kept),
+        cmocka_unit_test(test_idle_ones_fade_toward_the_median),
+        cmocka_unit_test(test_finds_the_fastest_and_leaves_it_when_it_degrades),
+        cmocka_unit_test(test_near_equals_do_not_take_turns),
+        cmocka_unit_test(test_many_avoid_the_slow),
+        cmocka_unit_test(test_many_try_new_ones_one_request_at_a_time),
+        cmocka_unit_test(test_decay_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
