@@ -52,15 +52,22 @@ static enum access judge_token(struct slice authorization, struct slice token)
     return same ? ACCESS_GRANTED : ACCESS_TOKEN_WRONG;
 }
 
-enum access access_judge(const struct local_request *r, const char *token)
+static enum access judge_without_token(const struct local_request *r, enum access_need need)
+{
+    if (!is_loopback(&r->client))
+        return ACCESS_NOT_LOOPBACK;
+    if (!names_loopback(r->host))
+        return ACCESS_FOREIGN_HOST;
+    if (r->method != METHOD_GET && r->method != METHOD_HEAD)
+        return ACCESS_READ_ONLY;
+    return need == ACCESS_TO_SECRETS ? ACCESS_NO_SECRETS : ACCESS_GRANTED;
+}
+
+enum access access_judge(const struct local_request *r, const char *token, enum access_need need)
 {
     if (r->over_unix_socket)
         return ACCESS_GRANTED;
     if (token)
         return judge_token(r->authorization, slice_of(token));
-    if (!is_loopback(&r->client))
-        return ACCESS_NOT_LOOPBACK;
-    if (!names_loopback(r->host))
-        return ACCESS_FOREIGN_HOST;
-    return r->method == METHOD_GET || r->method == METHOD_HEAD ? ACCESS_GRANTED : ACCESS_READ_ONLY;
+    return judge_without_token(r, need);
 }

@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "control/access.h"
-#include "control/answer.h"
 #include "control/event_stream.h"
 #include "control/handlers.h"
 #include "control/query.h"
@@ -24,15 +23,31 @@ struct route {
     void (*handle)(const struct request *);
     const char *parameters; /* those of the query that it takes, each followed by a blank; NULL: none */
     bool for_probes;        /* says yes or no and nothing else: needs no token */
+    enum access_need need;
 };
+
+#define CFD_TUNNELS "/client/v4/accounts/{}/cfd_tunnel"
+#define CFD_LIST_PARAMETERS "name name_prefix include_prefix exclude_prefix uuid is_deleted existed_at status page per_page "
 
 static const struct route routes[] = {
     { METHOD_GET, "/", .handle = handle_get_page },
+    { METHOD_GET, CFD_TUNNELS, .handle = handle_get_cfd_tunnels, .parameters = CFD_LIST_PARAMETERS },
+    { METHOD_POST, CFD_TUNNELS, .handle = handle_post_cfd_tunnel },
+    { METHOD_GET, CFD_TUNNELS "/{}", .handle = handle_get_cfd_tunnel },
+    { METHOD_DELETE, CFD_TUNNELS "/{}", .handle = handle_delete_cfd_tunnel, .parameters = "cascade " },
+    { METHOD_GET, CFD_TUNNELS "/{}/configurations", .handle = handle_get_cfd_configurations },
+    { METHOD_PUT, CFD_TUNNELS "/{}/configurations", .handle = handle_put_cfd_configurations },
+    { METHOD_GET, CFD_TUNNELS "/{}/connections", .handle = handle_get_cfd_connections },
+    { METHOD_DELETE, CFD_TUNNELS "/{}/connections", .handle = handle_delete_cfd_connections, .parameters = "client_id " },
+    { METHOD_GET, CFD_TUNNELS "/{}/connectors/{}", .handle = handle_get_cfd_connector },
+    { METHOD_GET, CFD_TUNNELS "/{}/token", .handle = handle_get_cfd_token, .need = ACCESS_TO_SECRETS },
+    { METHOD_GET, "/client/v4/accounts/{}/tunnels", .handle = handle_get_cfd_tunnels, .parameters = CFD_LIST_PARAMETERS },
     { METHOD_GET, "/livez", .handle = handle_get_alive, .for_probes = true },
     { METHOD_GET, "/metrics", .handle = handle_get_metrics },
     { METHOD_GET, "/readyz", .handle = handle_get_ready, .parameters = "host pool ", .for_probes = true },
     { METHOD_GET, "/v1/alerts", .handle = handle_get_alerts },
     { METHOD_POST, "/v1/alerts/{}/test", .handle = handle_post_alert_test },
+    { METHOD_GET, "/v1/edge/login", .handle = handle_get_edge_login, .need = ACCESS_TO_SECRETS },
     { METHOD_GET, "/v1/endpoints/{}/{}", .handle = handle_get_endpoint },
     { METHOD_PATCH, "/v1/endpoints/{}/{}", .handle = handle_patch_endpoint },
     { METHOD_GET, "/v1/events", .handle = handle_get_events, .parameters = "after type subject since limit " },
@@ -44,7 +59,13 @@ static const struct route routes[] = {
     { METHOD_GET, "/v1/trace", .handle = handle_get_trace },
     { METHOD_POST, "/v1/trace", .handle = handle_post_trace },
     { METHOD_GET, "/v1/tunnels", .handle = handle_get_tunnels },
+    { METHOD_POST, "/v1/tunnels", .handle = handle_post_tunnel },
     { METHOD_GET, "/v1/tunnels/{}", .handle = handle_get_tunnel },
+    { METHOD_PATCH, "/v1/tunnels/{}", .handle = handle_patch_tunnel },
+    { METHOD_DELETE, "/v1/tunnels/{}", .handle = handle_delete_tunnel, .parameters = "force " },
+    { METHOD_DELETE, "/v1/tunnels/{}/connections", .handle = handle_delete_connections, .parameters = "connector " },
+    { METHOD_PATCH, "/v1/tunnels/{}/connectors/{}", .handle = handle_patch_connector },
+    { METHOD_GET, "/v1/tunnels/{}/credentials", .handle = handle_get_credentials, .need = ACCESS_TO_SECRETS },
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
@@ -90,7 +111,7 @@ static bool check_parameters(const struct request *r, const struct route *route)
         const char *known = route->parameters ? memmem(route->parameters, strlen(route->parameters), name.p, name.n) : NULL;
         if (known && name.n && known[name.n] == ' ' && (known == route->parameters || known[-1] == ' '))
             continue;
-        answer_problem(r->call, 400, "unknown parameter \"%.*s\"", SLICE_ARG(name));
+        request_refuse(r, 400, "unknown parameter \"%.*s\"", SLICE_ARG(name));
         return false;
     }
     return true;
@@ -114,52 +135,61 @@ static const struct route *find_route(struct request *r, struct text *allowed)
 static void answer_no_route(const struct request *r, const struct text *allowed)
 {
     if (!allowed->n) {
-        answer_problem(r->call, 404, "there is nothing at this path");
+        request_refuse(r, 404, "there is nothing at this path");
         return;
     }
     struct text extra = { 0 };
     text_addf(&extra, "Allow: %s\r\n", allowed->p);
-    answer_problem_with(r->call, 405, extra.p, NULL, "this path takes %s", allowed->p);
+    request_refuse_with(r, 405, extra.p, "this path takes %s", allowed->p);
     text_clear(&extra);
 }
 
-static void answer_denied(struct local_call *call, enum access access)
+static void answer_denied(const struct request *r, enum access access)
 {
     static const char challenge[] = "WWW-Authenticate: Bearer realm=\"penstock\"\r\n";
     static const char challenge_again[] = "WWW-Authenticate: Bearer realm=\"penstock\", error=\"invalid_token\"\r\n";
 
     switch (access) {
     case ACCESS_TOKEN_MISSING:
-        answer_problem_with(call, 401, challenge, NULL, "the admin token is required: Authorization: Bearer TOKEN");
+        request_refuse_with(r, 401, challenge, "the admin token is required: Authorization: Bearer TOKEN");
         break;
     case ACCESS_TOKEN_WRONG:
-        answer_problem_with(call, 401, challenge_again, NULL, "this is not the admin token");
+        request_refuse_with(r, 401, challenge_again, "this is not the admin token");
         break;
     case ACCESS_NOT_LOOPBACK:
-        answer_problem(call, 403, "without admin.token only this machine may ask; set one, or use the socket");
+        request_refuse(r, 403, "without admin.token only this machine may ask; set one, or use the socket");
         break;
     case ACCESS_FOREIGN_HOST:
-        answer_problem(call, 403, "without admin.token the Host must be localhost or a loopback address");
+        request_refuse(r, 403, "without admin.token the Host must be localhost or a loopback address");
         break;
     case ACCESS_READ_ONLY:
-        answer_problem(call, 403, "without admin.token nothing can be changed over TCP; set one, or use the socket");
+        request_refuse(r, 403, "without admin.token nothing can be changed over TCP; set one, or use the socket");
+        break;
+    case ACCESS_NO_SECRETS:
+        request_refuse(r, 403, "without admin.token no secret is told over TCP; set one, or use the socket");
         break;
     case ACCESS_GRANTED:
         break;
     }
 }
 
+static enum answer_shape shape_of(struct slice path)
+{
+    return slice_starts_nocase(path, SLICE("/client/v4/")) ? ANSWER_ENVELOPE : ANSWER_PROBLEM;
+}
+
 void admin_handle(void *control, struct local_call *call)
 {
     struct request r = { .control = control, .call = call, .http = local_call_request(call) };
-    enum access access = access_judge(r.http, r.control->config->admin.token);
     struct text allowed = { 0 };
     const struct route *route = find_route(&r, &allowed);
+    enum access access = access_judge(r.http, r.control->config->admin.token, route ? route->need : ACCESS_TO_STATE);
 
+    r.shape = shape_of(r.http->path);
     if (access == ACCESS_TOKEN_MISSING && route && route->for_probes)
         access = ACCESS_GRANTED;
     if (access != ACCESS_GRANTED)
-        answer_denied(call, access);
+        answer_denied(&r, access);
     else if (!route)
         answer_no_route(&r, &allowed);
     else if (check_parameters(&r, route))

@@ -33,9 +33,14 @@ static void answer_document(struct local_call *call, unsigned status, const char
     answer_text_with(call, status, content_type, extra, &body);
 }
 
+void answer_json_with(struct local_call *call, unsigned status, const char *extra, json_t *document)
+{
+    answer_document(call, status, "application/json", extra, document);
+}
+
 void answer_json(struct local_call *call, unsigned status, json_t *document)
 {
-    answer_document(call, status, "application/json", "", document);
+    answer_json_with(call, status, "", document);
 }
 
 static void answer_problem_va(struct local_call *call, unsigned status, const char *extra, json_t *members, const char *format,

@@ -8,6 +8,8 @@
 
 /* Takes the reference over. */
 void answer_json(struct local_call *, unsigned status, json_t *);
+/* With further header lines, "Name: value\r\n"… */
+void answer_json_with(struct local_call *, unsigned status, const char *extra, json_t *);
 /* Takes the text over and empties it. */
 void answer_text(struct local_call *, unsigned status, const char *content_type, struct text *);
 /* Further header lines, "Name: value\r\n"…, besides those that all answers have. */

@@ -20,6 +20,27 @@ void handle_get_ready(const struct request *);
 void handle_get_endpoint(const struct request *);
 void handle_patch_endpoint(const struct request *);
 
+/* handle_tunnel.c */
+void handle_post_tunnel(const struct request *);
+void handle_patch_tunnel(const struct request *);
+void handle_delete_tunnel(const struct request *);
+void handle_delete_connections(const struct request *);
+void handle_patch_connector(const struct request *);
+void handle_get_credentials(const struct request *);
+void handle_get_edge_login(const struct request *);
+
+/* handle_cfd_tunnel.c: as Cloudflare's API would */
+void handle_get_cfd_tunnels(const struct request *);
+void handle_post_cfd_tunnel(const struct request *);
+void handle_get_cfd_tunnel(const struct request *);
+void handle_delete_cfd_tunnel(const struct request *);
+void handle_get_cfd_token(const struct request *);
+void handle_get_cfd_connections(const struct request *);
+void handle_delete_cfd_connections(const struct request *);
+void handle_get_cfd_connector(const struct request *);
+void handle_get_cfd_configurations(const struct request *);
+void handle_put_cfd_configurations(const struct request *);
+
 /* handle_process.c */
 void handle_post_monitor_test(const struct request *);
 void handle_post_alert_test(const struct request *);

@@ -3,6 +3,7 @@
 #include "alerts/dispatcher.h"
 #include "base/version.h"
 #include "control/exposition.h"
+#include "control/metrics_tunnels.h"
 #include "control/store.h"
 #include "control/totals.h"
 #include "net/tls.h"
@@ -202,7 +203,7 @@ static void write_workers(struct scrape *s)
                     offsetof(struct worker_counters, first_byte));
 }
 
-/* --- load balancers, pools, tunnels --- */
+/* --- load balancers, pools --- */
 
 enum { LABELS_MAX = 4 };
 
@@ -264,19 +265,6 @@ static void write_pool_endpoints(struct scrape *s)
             const struct label labels[] = { { "pool", p->name }, { "usability", names[u] } };
             exposition_sample(&s->format, labels, COUNT_OF(labels), census.at[u]);
         }
-    }
-}
-
-static void write_tunnels(struct scrape *s)
-{
-    NAMES_OF_STATES(states, TUNNEL_INACTIVE, tunnel_status_name);
-    struct tunnel_record *r, *next;
-
-    exposition_family(&s->format, "penstock_tunnel_state", METRIC_GAUGE, "1 for the state that a tunnel is in.");
-    HASH_ITER (hh, s->control->tunnels, r, next) {
-        struct label labels[LABELS_MAX] = { { "tunnel", r->id }, { "name", r->name } };
-        if (r->config == s->control->config)
-            write_states(s, labels, 2, states, n_states, tunnel_status_name(r->status));
     }
 }
 
@@ -505,7 +493,7 @@ void metrics_write(struct control *c, bool openmetrics, struct text *out)
     write_pool_states(&s);
     write_pool_endpoints(&s);
     write_endpoints(&s);
-    write_tunnels(&s);
+    metrics_write_tunnels(c, &s.format);
     write_channels(&s);
     write_store(&s);
     write_certificates(&s);

@@ -210,6 +210,49 @@ static void write_tunnels(const json_t *list, struct text *out)
     end_table(out);
 }
 
+static void connector_row(const json_t *tunnel, const json_t *connector, struct text *out)
+{
+    const json_t *connection;
+    json_int_t in_flight = 0;
+    size_t i;
+
+    json_array_foreach (json_object_get(connector, "connections"), i, connection)
+        in_flight += json_integer_value(json_object_get(connection, "in_flight"));
+    json_t *connections = json_integer((json_int_t)i), *sum = json_integer(in_flight);
+    text_add(out, "<tr>");
+    cell(out, "", text_of(connector, "id"));
+    cell(out, "", text_of(tunnel, "name"));
+    state_cell(out, json_is_true(json_object_get(connector, "drained")) ? "drained" : "connected");
+    number_cell(out, connections, "%.0f");
+    number_cell(out, sum, "%.0f");
+    number_cell(out, json_object_get(connector, "weight"), "%g");
+    cell(out, "", text_of(connector, "version"));
+    cell(out, "", text_of(connector, "origin_ip"));
+    cell(out, "faint", text_of(connector, "run_at"));
+    text_add(out, "</tr>\n");
+    json_decref(connections);
+    json_decref(sum);
+}
+
+static void write_connectors(const json_t *tunnels, struct text *out)
+{
+    size_t i, k, n = 0;
+    json_t *t, *c;
+
+    json_array_foreach (tunnels, i, t)
+        n += json_array_size(json_object_get(t, "connectors"));
+    if (!n)
+        return;
+    begin_table(out, "Connectors",
+                "<th>Id<th>Tunnel<th>State<th class=\"n\">Connections<th class=\"n\">In flight<th "
+                "class=\"n\">Weight<th>Version<th>Origin IP"
+                "<th>Connected since");
+    json_array_foreach (tunnels, i, t)
+        json_array_foreach (json_object_get(t, "connectors"), k, c)
+            connector_row(t, c, out);
+    end_table(out);
+}
+
 static void write_channels(const json_t *list, struct text *out)
 {
     size_t i;
@@ -243,6 +286,7 @@ void page_write(const json_t *status, struct text *out)
     json_array_foreach (json_object_get(status, "pools"), i, pool)
         write_pool(pool, out);
     write_tunnels(json_object_get(status, "tunnels"), out);
+    write_connectors(json_object_get(status, "tunnels"), out);
     write_channels(json_object_get(status, "alerts"), out);
     text_add(out, "<p class=\"faint\">The same for programs: /v1/status, /v1/events, /metrics.</p></body></html>\n");
 }

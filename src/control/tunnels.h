@@ -41,8 +41,10 @@ void tunnels_on_pushed(void *control, const char *tunnel, const char *connector,
 
 enum tunnels_result { TUNNELS_DONE, TUNNELS_NOT_FOUND, TUNNELS_EXISTS, TUNNELS_CONNECTED /* deleting needs force */, TUNNELS_IN_FILE /* of the configuration file: change it there */,
                       TUNNELS_BAD_NAME, TUNNELS_FAILED /* see the message */ };
-/* Makes UUID and secret and writes the credentials file (0600). `account` NULL: TUNNELS_ACCOUNT. */
-enum tunnels_result tunnels_create(struct tunnels *, const char *name, const char *account, struct credentials *out, char error[256]);
+/* Makes UUID and secret and writes the credentials file (0600). `account` NULL: TUNNELS_ACCOUNT; `secret`: cloudflared makes it
+ * itself; n 0: it is made here. */
+enum tunnels_result tunnels_create(struct tunnels *, const char *name, const char *account, struct slice secret,
+                                   struct credentials *out, char error[256]);
 enum tunnels_result tunnels_delete(struct tunnels *, const char *id_or_name, bool force, char error[256]);
 /* Drops the connections of all its connectors, or of one (NULL: all); they come back unless drained. */
 enum tunnels_result tunnels_cleanup(struct tunnels *, const char *id_or_name, const char *connector);

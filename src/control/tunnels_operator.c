@@ -15,12 +15,15 @@ static enum tunnels_result fail(char error[256], const char *why)
     return TUNNELS_FAILED;
 }
 
-static void make_credentials(const char *account, struct credentials *out)
+static void make_credentials(const char *account, struct slice secret, struct credentials *out)
 {
-    *out = (struct credentials){ .secret_size = TUNNEL_SECRET_MIN };
+    *out = (struct credentials){ .secret_size = secret.n ? secret.n : TUNNEL_SECRET_MIN };
     snprintf(out->account, sizeof out->account, "%s", account);
     uuid_make(out->tunnel);
-    random_bytes(out->secret, out->secret_size);
+    if (secret.n)
+        memcpy(out->secret, secret.p, secret.n);
+    else
+        random_bytes(out->secret, out->secret_size);
 }
 
 static enum tunnels_result keep_new(struct tunnels *t, const char *name, const struct credentials *credentials, char error[256])
@@ -40,7 +43,8 @@ static enum tunnels_result keep_new(struct tunnels *t, const char *name, const s
     return TUNNELS_DONE;
 }
 
-enum tunnels_result tunnels_create(struct tunnels *t, const char *name, const char *account, struct credentials *out, char error[256])
+enum tunnels_result tunnels_create(struct tunnels *t, const char *name, const char *account, struct slice secret,
+                                   struct credentials *out, char error[256])
 {
     error[0] = '\0';
     if (!account)
@@ -53,7 +57,9 @@ enum tunnels_result tunnels_create(struct tunnels *t, const char *name, const ch
         return fail(error, "an account is 1 to 64 letters, digits, - and _");
     if (!t->control->state_dir)
         return fail(error, "there is no state directory to keep a tunnel in: give --state-dir, or put the tunnel into the configuration");
-    make_credentials(account, out);
+    if (secret.n && (secret.n < TUNNEL_SECRET_MIN || secret.n > TUNNEL_SECRET_MAX))
+        return fail(error, "a secret is 32 to 128 bytes");
+    make_credentials(account, secret, out);
     enum tunnels_result result = keep_new(t, name, out, error);
     if (result != TUNNELS_DONE)
         credentials_clear(out);

@@ -247,11 +247,3 @@ const struct worker_counters *worker_counters(const struct worker *w)
     fail();
     return NULL;
 }
-
-/* There is no edge. */
-json_t *tunnels_json(struct tunnels *t)
-{
-    (void)t;
-    fail();
-    return NULL;
-}

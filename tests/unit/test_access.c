@@ -53,7 +53,34 @@ static void access_by_table(void **state)
         r.authorization = slice_of(cases[i].authorization);
         if (cases[i].client)
             assert_true(address_parse(cases[i].client, 40000, &r.client));
-        if (access_judge(&r, cases[i].token) != cases[i].access)
+        if (access_judge(&r, cases[i].token, ACCESS_TO_STATE) != cases[i].access)
+            fail_msg("case %zu", i);
+    }
+}
+
+static void secrets_are_told_over_the_socket_or_to_the_token(void **state)
+{
+    static const struct {
+        bool over_unix_socket;
+        const char *authorization, *token;
+        enum access access;
+    } cases[] = {
+        { true, NULL, NULL, ACCESS_GRANTED },
+        { true, NULL, "right", ACCESS_GRANTED },
+        { false, NULL, NULL, ACCESS_NO_SECRETS },
+        { false, "Bearer right", NULL, ACCESS_NO_SECRETS },
+        { false, NULL, "right", ACCESS_TOKEN_MISSING },
+        { false, "Bearer wrong", "right", ACCESS_TOKEN_WRONG },
+        { false, "Bearer right", "right", ACCESS_GRANTED },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct local_request r = { .method = METHOD_GET,
+                                   .over_unix_socket = cases[i].over_unix_socket,
+                                   .host = SLICE("localhost") };
+        r.authorization = slice_of(cases[i].authorization);
+        assert_true(address_parse("127.0.0.1", 40000, &r.client));
+        if (access_judge(&r, cases[i].token, ACCESS_TO_SECRETS) != cases[i].access)
             fail_msg("case %zu", i);
     }
 }
@@ -119,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(access_by_table),
+        cmocka_unit_test(secrets_are_told_over_the_socket_or_to_the_token),
         cmocka_unit_test(decoding),
         cmocka_unit_test(parameters),
     };

@@ -22,6 +22,8 @@
 
 #include <cmocka.h>
 
+static const struct slice none_given; /* of secrets: one is made */
+
 enum { WORKERS = 3, POSTS_MAX = 256, EVENTS_MAX = 64, PATIENCE_S = 20 };
 
 #define AMS "c1744f8b-faa1-48a4-9e5c-02ac921467fa"
@@ -401,7 +403,7 @@ static void account_of_a_tunnel_made_at_run_time(void **state)
     struct fixture *f = *state;
     struct credentials c;
     char error[256];
-    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", none_given, &c, error), TUNNELS_DONE);
     struct tunnel_entry *e = registry_find(f->control.registry, "lone");
     memset(e->credentials.secret, 'S', 32);
     assert_false(call(f, &(struct caller){ c.tunnel, "other", 'S', 1, 0, 0 })->answer.accepted);
@@ -567,6 +569,24 @@ static void sick_connections(void **state)
 
 /* --- the operator --- */
 
+/* cloudflared makes it itself, and keeps it. */
+static void create_with_a_secret(void **state)
+{
+    struct fixture *f = *state;
+    struct tunnels *t = f->control.registry;
+    struct credentials c;
+    char error[256], secret[TUNNEL_SECRET_MAX + 1];
+    memset(secret, 'T', sizeof secret);
+    assert_int_equal(tunnels_create(t, "lone", "acc", (struct slice){ secret, TUNNEL_SECRET_MIN - 1 }, &c, error), TUNNELS_FAILED);
+    assert_int_equal(tunnels_create(t, "lone", "acc", (struct slice){ secret, TUNNEL_SECRET_MAX + 1 }, &c, error), TUNNELS_FAILED);
+    assert_null(tunnels_find(t, "lone"));
+    assert_int_equal(tunnels_create(t, "lone", "acc", (struct slice){ secret, TUNNEL_SECRET_MIN }, &c, error), TUNNELS_DONE);
+    assert_int_equal(c.secret_size, TUNNEL_SECRET_MIN);
+    assert_memory_equal(c.secret, secret, TUNNEL_SECRET_MIN);
+    assert_true(call(f, &(struct caller){ c.tunnel, "acc", 'T', 1, 0, 0 })->answer.accepted);
+    assert_false(call(f, &(struct caller){ c.tunnel, "acc", 'S', 2, 0, 0 })->answer.accepted);
+}
+
 static void create_and_delete(void **state)
 {
     struct fixture *f = *state;
@@ -574,12 +594,12 @@ static void create_and_delete(void **state)
     struct credentials c, again;
     char error[256], path[4096];
     struct stat found;
-    assert_int_equal(tunnels_create(t, "1bad", NULL, &c, error), TUNNELS_BAD_NAME);
-    assert_int_equal(tunnels_create(t, AMS, NULL, &c, error), TUNNELS_BAD_NAME);
-    assert_int_equal(tunnels_create(t, "ams", NULL, &c, error), TUNNELS_EXISTS);
-    assert_int_equal(tunnels_create(t, "lone", "not an account", &c, error), TUNNELS_FAILED);
-    assert_int_equal(tunnels_create(t, "lone", NULL, &c, error), TUNNELS_DONE);
-    assert_int_equal(tunnels_create(t, "lone", NULL, &again, error), TUNNELS_EXISTS);
+    assert_int_equal(tunnels_create(t, "1bad", NULL, none_given, &c, error), TUNNELS_BAD_NAME);
+    assert_int_equal(tunnels_create(t, AMS, NULL, none_given, &c, error), TUNNELS_BAD_NAME);
+    assert_int_equal(tunnels_create(t, "ams", NULL, none_given, &c, error), TUNNELS_EXISTS);
+    assert_int_equal(tunnels_create(t, "lone", "not an account", none_given, &c, error), TUNNELS_FAILED);
+    assert_int_equal(tunnels_create(t, "lone", NULL, none_given, &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(t, "lone", NULL, none_given, &again, error), TUNNELS_EXISTS);
     assert_int_equal(tunnels_credentials(t, "lone", &again, path), TUNNELS_DONE);
     assert_string_equal(again.tunnel, c.tunnel);
     assert_string_equal(again.account, TUNNELS_ACCOUNT);
@@ -599,7 +619,7 @@ static void delete_while_connected(void **state)
     struct tunnels *t = f->control.registry;
     struct credentials c;
     char error[256];
-    assert_int_equal(tunnels_create(t, "lone", "acc", &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(t, "lone", "acc", none_given, &c, error), TUNNELS_DONE);
     memset(registry_find(t, "lone")->credentials.secret, 'S', 32);
     uint64_t line = own(call(f, &(struct caller){ c.tunnel, "acc", 'S', 1, 0, 0 }));
     assert_int_equal(tunnels_delete(t, "lone", false, error), TUNNELS_CONNECTED);
@@ -618,7 +638,7 @@ static void credentials_file_is_what_cloudflared_reads(void **state)
     struct fixture *f = *state;
     struct credentials c;
     char error[256], path[4096];
-    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", none_given, &c, error), TUNNELS_DONE);
     assert_true(tunnel_file_path(test_folder, c.tunnel, path));
     json_t *json = json_load_file(path, 0, NULL);
     assert_string_equal(json_string_value(json_object_get(json, "AccountTag")), "acc");
@@ -694,7 +714,7 @@ static void a_restart_keeps_status_and_words(void **state)
     struct fixture *f = *state;
     struct credentials c;
     char error[256];
-    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", none_given, &c, error), TUNNELS_DONE);
     dial(f, AMS, 1, 0);
     dial(f, AMS, 1, 1);
     tunnels_drain(f->control.registry, "ams", connector_id(1), true);
@@ -744,7 +764,7 @@ static void broken_file_is_named(void **state)
     struct fixture *f = *state;
     struct credentials c;
     char error[256], path[4096];
-    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(f->control.registry, "lone", "acc", none_given, &c, error), TUNNELS_DONE);
     tunnel_file_path(test_folder, c.tunnel, path);
     assert_int_equal(truncate(path, 40), 0);
     struct tunnels *t = tunnels_new(&f->control);
@@ -965,7 +985,7 @@ static void join(struct fixture *f, const char *name)
     struct credentials c;
     char error[256];
     struct conf_messages messages = { 0 };
-    assert_int_equal(tunnels_create(f->control.registry, name, "acc", &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(f->control.registry, name, "acc", none_given, &c, error), TUNNELS_DONE);
     memset(registry_find(f->control.registry, name)->credentials.secret, 'S', 32);
     pass(f, 0.2);
     unsigned before = f->rejoined;
@@ -993,7 +1013,7 @@ static void joins_when_it_first_connects(void **state)
     assert_int_equal(tunnels_delete(f->control.registry, "app-one", true, error), TUNNELS_DONE);
     pass(f, 0.2);
     assert_int_equal(f->rejoined, before + 1);
-    assert_int_equal(tunnels_create(f->control.registry, "unrelated", NULL, &c, error), TUNNELS_DONE);
+    assert_int_equal(tunnels_create(f->control.registry, "unrelated", NULL, none_given, &c, error), TUNNELS_DONE);
     pass(f, 0.2);
     assert_int_equal(f->rejoined, before + 1);
 }
@@ -1068,6 +1088,7 @@ int main(void)
         WITH_REGISTRY(an_arrival_is_awaited),
         WITH_REGISTRY(sick_connections),
         WITH_REGISTRY(create_and_delete),
+        WITH_REGISTRY(create_with_a_secret),
         WITH_REGISTRY(delete_while_connected),
         WITH_REGISTRY(credentials_file_is_what_cloudflared_reads),
         WITH_REGISTRY(drains),
