@@ -80,6 +80,47 @@ char *format_list(const json_t *strings)
     return text_take(&text);
 }
 
+char *format_locations(const json_t *connections)
+{
+    json_t *counts = json_object(), *connection, *count;
+    struct text text = { 0 };
+    const char *location;
+    size_t i;
+
+    json_array_foreach (connections, i, connection) {
+        location = format_string(connection, "location");
+        if (location)
+            json_object_set_new(counts, location, json_integer(json_integer_value(json_object_get(counts, location)) + 1));
+    }
+    json_object_foreach (counts, location, count)
+        text_addf(&text, "%s%" JSON_INTEGER_FORMAT "x%s", text.n ? ", " : "", json_integer_value(count), location);
+    json_decref(counts);
+    return text_take(&text);
+}
+
+char *format_tunnel_locations(const json_t *tunnel)
+{
+    json_t *all = json_array(), *connector;
+    size_t i;
+
+    json_array_foreach (json_object_get(tunnel, "connectors"), i, connector)
+        json_array_extend(all, json_object_get(connector, "connections"));
+    char *locations = format_locations(all);
+    json_decref(all);
+    return locations;
+}
+
+json_int_t format_in_flight(const json_t *connector)
+{
+    const json_t *connection;
+    json_int_t n = 0;
+    size_t i;
+
+    json_array_foreach (json_object_get(connector, "connections"), i, connection)
+        n += json_integer_value(json_object_get(connection, "in_flight"));
+    return n;
+}
+
 void format_print_json(json_t *value)
 {
     json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12) | JSON_ENCODE_ANY);

@@ -27,6 +27,13 @@ void format_add_count(struct table *, const json_t *count);
 /* "a, b, c" */
 char *format_list(const json_t *strings);
 
+/* How many connections go to each location: "2xams01, 1xfra02", as `cloudflared tunnel info` shows them. */
+char *format_locations(const json_t *connections);
+/* Of all connectors of a tunnel. */
+char *format_tunnel_locations(const json_t *tunnel);
+/* Requests under way over a connector's connections. */
+json_int_t format_in_flight(const json_t *connector);
+
 /* Indented, on stdout. Takes the reference over. */
 void format_print_json(json_t *);
 /* Writes it out and empties it. */

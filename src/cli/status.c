@@ -159,7 +159,8 @@ static void write_pools(const struct look *l, struct text *out)
 static void write_tunnels(const struct look *l, struct text *out)
 {
     static const struct table_column columns[] = {
-        { "TUNNEL", ALIGN_LEFT }, { "STATUS", ALIGN_LEFT }, { "ID", ALIGN_LEFT }, { "SINCE", ALIGN_RIGHT }, { "WHY", ALIGN_LEFT },
+        { "TUNNEL", ALIGN_LEFT },       { "STATUS", ALIGN_LEFT },      { "ID", ALIGN_LEFT },  { "SINCE", ALIGN_RIGHT },
+        { "CONNECTORS", ALIGN_RIGHT }, { "CONNECTIONS", ALIGN_LEFT }, { "WHY", ALIGN_LEFT },
     };
     const json_t *list = json_object_get(l->now, "tunnels");
     struct table t;
@@ -170,13 +171,58 @@ static void write_tunnels(const struct look *l, struct text *out)
         return;
     table_init(&t, columns, sizeof columns / sizeof *columns);
     json_array_foreach (list, i, tunnel) {
+        size_t connectors = json_array_size(json_object_get(tunnel, "connectors"));
+        char *locations = format_tunnel_locations(tunnel);
         table_add(&t, TONE_PLAIN, format_string(tunnel, "name"));
         table_add_state(&t, format_string(tunnel, "status"));
         table_add(&t, TONE_PLAIN, format_string(tunnel, "id"));
         add_age(&t, l, tunnel);
+        if (connectors)
+            table_addf(&t, TONE_PLAIN, "%zu", connectors);
+        else
+            table_add(&t, TONE_PLAIN, NULL);
+        table_add(&t, TONE_PLAIN, *locations ? locations : NULL);
         table_add(&t, TONE_PLAIN, format_reason(tunnel, format_string(tunnel, "status")));
+        free(locations);
     }
     write_table(&t, l, out);
+}
+
+static void add_connector(struct table *t, const json_t *tunnel, const json_t *connector)
+{
+    char *locations = format_locations(json_object_get(connector, "connections"));
+
+    table_add(t, TONE_PLAIN, format_string(connector, "id"));
+    table_add(t, TONE_PLAIN, format_string(tunnel, "name"));
+    table_add_state(t, json_is_true(json_object_get(connector, "drained")) ? "drained" : "connected");
+    table_add(t, TONE_PLAIN, locations);
+    table_addf(t, TONE_PLAIN, "%g", json_number_value(json_object_get(connector, "weight")));
+    table_addf(t, TONE_PLAIN, "%" JSON_INTEGER_FORMAT, format_in_flight(connector));
+    table_add(t, TONE_PLAIN, format_string(connector, "version"));
+    table_add(t, TONE_PLAIN, format_string(connector, "origin_ip"));
+    free(locations);
+}
+
+static void write_connectors(const struct look *l, struct text *out)
+{
+    static const struct table_column columns[] = {
+        { "CONNECTOR", ALIGN_LEFT }, { "TUNNEL", ALIGN_LEFT },     { "STATE", ALIGN_LEFT },   { "CONNECTIONS", ALIGN_LEFT },
+        { "WEIGHT", ALIGN_RIGHT },   { "IN FLIGHT", ALIGN_RIGHT }, { "VERSION", ALIGN_LEFT }, { "ORIGIN IP", ALIGN_LEFT },
+    };
+    struct table t;
+    size_t i, k, n = 0;
+    json_t *tunnel, *connector;
+
+    table_init(&t, columns, sizeof columns / sizeof *columns);
+    json_array_foreach (json_object_get(l->now, "tunnels"), i, tunnel)
+        json_array_foreach (json_object_get(tunnel, "connectors"), k, connector) {
+            add_connector(&t, tunnel, connector);
+            n++;
+        }
+    if (n)
+        write_table(&t, l, out);
+    else
+        table_clear(&t);
 }
 
 /* --- the whole --- */
@@ -219,6 +265,7 @@ static void write_status(const struct look *l, struct text *out)
     write_load_balancers(l, out);
     write_pools(l, out);
     write_tunnels(l, out);
+    write_connectors(l, out);
 }
 
 static double seconds_between(const json_t *before, const json_t *now)

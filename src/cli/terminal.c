@@ -34,7 +34,8 @@ enum tone tone_of_state(const char *word)
         { "degraded", TONE_WARNING }, { "failover", TONE_WARNING }, { "ejected", TONE_WARNING }, { "drained", TONE_WARNING },
         { "warning", TONE_WARNING }, { "down", TONE_BAD },          { "critical", TONE_BAD },    { "fallback", TONE_BAD },
         { "inactive", TONE_BAD },   { "fail", TONE_BAD },         { "unknown", TONE_WARNING },   { "disabled", TONE_FAINT },
-        { "info", TONE_FAINT },
+        { "info", TONE_FAINT },     { "connected", TONE_GOOD },   { "usable", TONE_GOOD },     { "suspect", TONE_WARNING },
+        { "draining", TONE_WARNING }, { "closing", TONE_FAINT },  { "sick", TONE_BAD },
     };
     for (size_t i = 0; i < sizeof tones / sizeof *tones; i++)
         if (strcmp(tones[i].word, word) == 0)

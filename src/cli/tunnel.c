@@ -1,12 +1,13 @@
 #include "cli/client.h"
 #include "cli/format.h"
+#include "cli/tunnel.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct options {
     struct client_options client;
-    bool json;
+    bool wide, json;
 };
 
 static const struct option_row rows[] = {
@@ -15,36 +16,24 @@ static const struct option_row rows[] = {
     { 0 },
 };
 
-/* How many connections go to each location: "2xams01, 1xfra02", as `cloudflared tunnel info` shows them. */
-static char *locations_of(const json_t *connections)
-{
-    json_t *counts = json_object(), *connection, *count;
-    struct text text = { 0 };
-    const char *location;
-    size_t i;
-
-    json_array_foreach (connections, i, connection) {
-        location = format_string(connection, "location");
-        if (location)
-            json_object_set_new(counts, location, json_integer(json_integer_value(json_object_get(counts, location)) + 1));
-    }
-    json_object_foreach (counts, location, count)
-        text_addf(&text, "%s%" JSON_INTEGER_FORMAT "x%s", text.n ? ", " : "", json_integer_value(count), location);
-    json_decref(counts);
-    return text_take(&text);
-}
+static const struct option_row info_rows[] = {
+    { "wide", 'w', NULL, offsetof(struct options, wide), "each connection as well: its state, delay, last probe", false },
+    CLIENT_OPTION_ROWS(struct options),
+    JSON_OPTION_ROW(struct options),
+    { 0 },
+};
 
 /* --- list --- */
 
 static const struct table_column list_columns[] = {
-    { "ID", ALIGN_LEFT },    { "NAME", ALIGN_LEFT },         { "STATUS", ALIGN_LEFT },
-    { "SINCE", ALIGN_RIGHT }, { "CONNECTORS", ALIGN_RIGHT }, { "ENDPOINTS", ALIGN_LEFT }, { "WHY", ALIGN_LEFT },
+    { "ID", ALIGN_LEFT },          { "NAME", ALIGN_LEFT },        { "STATUS", ALIGN_LEFT },    { "SINCE", ALIGN_RIGHT },
+    { "CONNECTORS", ALIGN_RIGHT }, { "CONNECTIONS", ALIGN_LEFT }, { "ENDPOINTS", ALIGN_LEFT }, { "WHY", ALIGN_LEFT },
 };
 
 static void add_tunnel(struct table *t, const json_t *tunnel)
 {
     char age[FORMAT_AGE_SIZE];
-    char *endpoints = format_list(json_object_get(tunnel, "endpoints"));
+    char *endpoints = format_list(json_object_get(tunnel, "endpoints")), *locations = format_tunnel_locations(tunnel);
     size_t connectors = json_array_size(json_object_get(tunnel, "connectors"));
 
     table_add(t, TONE_PLAIN, format_string(tunnel, "id"));
@@ -55,8 +44,10 @@ static void add_tunnel(struct table *t, const json_t *tunnel)
         table_addf(t, TONE_PLAIN, "%zu", connectors);
     else
         table_add(t, TONE_PLAIN, NULL);
-    table_add(t, TONE_PLAIN, endpoints);
+    table_add(t, TONE_PLAIN, *locations ? locations : NULL);
+    table_add(t, TONE_PLAIN, *endpoints ? endpoints : NULL);
     table_add(t, TONE_PLAIN, format_reason(tunnel, format_string(tunnel, "status")));
+    free(locations);
     free(endpoints);
 }
 
@@ -69,7 +60,7 @@ static void print_tunnels(const json_t *list)
     json_t *tunnel;
 
     if (!json_array_size(list)) {
-        puts("no endpoint of the configuration names a tunnel");
+        puts("there is no tunnel: no endpoint of the configuration names one, and our edge has none (penstock tunnel create NAME)");
         return;
     }
     table_init(&table, list_columns, sizeof list_columns / sizeof *list_columns);
@@ -101,7 +92,7 @@ static int list(const struct command *self, const void *arg, char *const *operan
 
 static const struct command list_command = {
     .name = "list",
-    .help = "the tunnels that endpoints lead through",
+    .help = "the tunnels of our edge, and those that endpoints lead through",
     .options = rows,
     .options_size = sizeof(struct options),
     .run = list,
@@ -116,7 +107,7 @@ static const struct table_column connector_columns[] = {
 
 static void add_connector(struct table *t, const json_t *connector)
 {
-    char *locations = locations_of(json_object_get(connector, "connections"));
+    char *locations = format_locations(json_object_get(connector, "connections"));
 
     table_add(t, TONE_PLAIN, format_string(connector, "id"));
     table_add(t, TONE_PLAIN, format_string(connector, "run_at"));
@@ -127,20 +118,78 @@ static void add_connector(struct table *t, const json_t *connector)
     free(locations);
 }
 
-static void write_connectors(const json_t *connectors, const struct terminal *terminal, struct text *out)
+static bool is_ours(const json_t *tunnel)
 {
+    return json_is_true(json_object_get(tunnel, "edge"));
+}
+
+static void write_connectors(const json_t *tunnel, const struct terminal *terminal, struct text *out)
+{
+    const json_t *connectors = json_object_get(tunnel, "connectors");
     struct table table;
     size_t i;
     json_t *connector;
 
     text_add(out, "\n");
     if (!json_array_size(connectors)) {
-        text_add(out, "Its connectors are known to the edge that they dial, not here.\n");
+        text_add(out, is_ours(tunnel) ? "This tunnel has no active connectors.\n"
+                                      : "Its connectors are known to the edge that they dial, not here.\n");
         return;
     }
     table_init(&table, connector_columns, sizeof connector_columns / sizeof *connector_columns);
     json_array_foreach (connectors, i, connector)
         add_connector(&table, connector);
+    table_write(&table, terminal, false, out);
+    table_clear(&table);
+}
+
+static const struct table_column connection_columns[] = {
+    { "CONNECTOR ID", ALIGN_LEFT }, { "INDEX", ALIGN_RIGHT }, { "CONNECTION ID", ALIGN_LEFT }, { "EDGE", ALIGN_LEFT },
+    { "OPENED", ALIGN_LEFT },       { "STATE", ALIGN_LEFT },  { "IN FLIGHT", ALIGN_RIGHT },    { "RTT", ALIGN_RIGHT },
+    { "WEIGHT", ALIGN_RIGHT },      { "PROBED", ALIGN_RIGHT }, { "LAST PROBE", ALIGN_LEFT },
+};
+
+static void add_probe(struct table *t, const json_t *probe)
+{
+    char age[FORMAT_AGE_SIZE];
+    bool pass = json_is_true(json_object_get(probe, "pass"));
+    const char *detail = format_string(probe, "detail");
+
+    table_add(t, TONE_PLAIN, format_age(format_parse_time(format_string(probe, "at")), clock_wall(), age));
+    if (!json_is_object(probe))
+        table_add(t, TONE_PLAIN, NULL);
+    else
+        table_addf(t, pass ? TONE_GOOD : TONE_BAD, "%s%s%s", pass ? "pass" : "fail", detail && *detail ? ": " : "",
+                   detail ? detail : "");
+}
+
+static void add_connection(struct table *t, const json_t *connector, const json_t *connection)
+{
+    bool drained = json_is_true(json_object_get(connector, "drained"));
+
+    table_add(t, TONE_PLAIN, format_string(connector, "id"));
+    format_add_count(t, json_object_get(connection, "index"));
+    table_add(t, TONE_PLAIN, format_string(connection, "id"));
+    table_add(t, TONE_PLAIN, format_string(connection, "location"));
+    table_add(t, TONE_PLAIN, format_string(connection, "opened_at"));
+    table_add_state(t, drained ? "drained" : format_string(connection, "status"));
+    format_add_count(t, json_object_get(connection, "in_flight"));
+    format_add_milliseconds(t, json_object_get(connection, "rtt_ms"));
+    table_addf(t, TONE_PLAIN, "%g", json_number_value(json_object_get(connector, "weight")));
+    add_probe(t, json_object_get(connection, "last_probe"));
+}
+
+static void write_connections(const json_t *connectors, const struct terminal *terminal, struct text *out)
+{
+    struct table table;
+    size_t i, k;
+    json_t *connector, *connection;
+
+    table_init(&table, connection_columns, sizeof connection_columns / sizeof *connection_columns);
+    json_array_foreach (connectors, i, connector)
+        json_array_foreach (json_object_get(connector, "connections"), k, connection)
+            add_connection(&table, connector, connection);
+    text_add(out, "\n");
     table_write(&table, terminal, false, out);
     table_clear(&table);
 }
@@ -152,7 +201,7 @@ static void write_line(struct text *out, const char *title, const char *value)
     text_add(out, "\n");
 }
 
-static void print_tunnel(const json_t *tunnel)
+static void print_tunnel(const json_t *tunnel, bool wide)
 {
     struct terminal terminal;
     struct text out = { 0 };
@@ -163,11 +212,14 @@ static void print_tunnel(const json_t *tunnel)
     terminal_look(&terminal, stdout);
     write_line(&out, "NAME:", format_string(tunnel, "name"));
     write_line(&out, "ID:", format_string(tunnel, "id"));
+    write_line(&out, "CREATED:", format_string(tunnel, "created_at"));
     text_addf(&out, "%-11s%s%s%s\n", "STATUS:", terminal_tone_begin(&terminal, tone), status, terminal_tone_end(&terminal, tone));
     write_line(&out, "SINCE:", format_string(tunnel, "since"));
     write_line(&out, "WHY:", format_reason(tunnel, format_string(tunnel, "status")));
     write_line(&out, "ENDPOINTS:", endpoints);
-    write_connectors(json_object_get(tunnel, "connectors"), &terminal, &out);
+    write_connectors(tunnel, &terminal, &out);
+    if (wide)
+        write_connections(json_object_get(tunnel, "connectors"), &terminal, &out);
     format_print(&out);
     free(endpoints);
 }
@@ -188,7 +240,7 @@ static int info(const struct command *self, const void *arg, char *const *operan
     if (result == EXIT_YES && o->json)
         format_print_json(json_incref(tunnel));
     else if (result == EXIT_YES)
-        print_tunnel(tunnel);
+        print_tunnel(tunnel, o->wide);
     json_decref(tunnel);
     return result;
 }
@@ -197,17 +249,21 @@ static const struct command info_command = {
     .name = "info",
     .operands = "UUID|NAME",
     .help = "one tunnel, with its connectors and their connections",
-    .options = rows,
+    .options = info_rows,
     .options_size = sizeof(struct options),
     .operands_min = 1,
     .operands_max = 1,
     .run = info,
 };
 
-static const struct command *const subcommands[] = { &list_command, &info_command, NULL };
+static const struct command *const subcommands[] = {
+    &tunnel_create_command, &list_command,           &info_command,           &tunnel_token_command,
+    &tunnel_run_command,    &tunnel_drain_command,   &tunnel_undrain_command, &tunnel_evict_command,
+    &tunnel_weight_command, &tunnel_cleanup_command, &tunnel_delete_command,  NULL,
+};
 
 const struct command tunnel_command = {
     .name = "tunnel",
-    .help = "Cloudflare tunnels, as seen through the endpoints that name them",
+    .help = "tunnels of our edge, and Cloudflare's as seen through the endpoints that name them",
     .subcommands = subcommands,
 };

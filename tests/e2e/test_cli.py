@@ -8,7 +8,7 @@ import pytest
 from client import wait_until
 from daemon import PENSTOCK, cli
 
-COMMANDS = ["serve", "check", "status", "endpoint", "tunnel", "monitor", "alerts", "events", "reload", "trace"]
+COMMANDS = ["serve", "check", "status", "endpoint", "tunnel", "edge", "monitor", "alerts", "events", "reload", "trace"]
 
 
 @pytest.fixture
