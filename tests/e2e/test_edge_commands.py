@@ -275,6 +275,25 @@ def test_run_command_leaves_the_service_out_where_rules_are_pushed(serve):
     assert "--url" not in parts(daemon)["command"] and "ingress" not in parts(daemon)["yaml"]
 
 
+def test_a_tunnel_of_the_configuration(serve, make_connector, origin, folder, authority):
+    """It has no credentials file, is deleted where it stands, and is run like any other; here with a certificate of our own."""
+    cert, key = authority.issue("*.cftunnel.com")
+    secret = folder / "secret"
+    secret.write_text(base64.b64encode(os.urandom(32)).decode())
+    secret.chmod(0o600)
+    edge = f"127.0.0.1:{free_port()}"
+    daemon = serve({"name": "ams", "tunnel": "ams"}, edge={
+        "addresses": [edge], "advertise": [edge, "edge.example.com:7844"], "cert": cert, "key": key, "ca_file": authority.ca,
+        "tunnels": [{"id": str(uuid.uuid4()), "name": "ams", "secret_file": secret}]})
+    access = json.loads(daemon.cli("tunnel", "token", "ams", "--json").stdout)
+    assert access["credentials_file"] is None and access["ca_file"] == str(authority.ca)
+    assert parts(daemon)["environment"].startswith(f"TUNNEL_EDGE={edge},edge.example.com:7844,{edge},edge.example.com:7844\n")
+    refused = daemon.cli("tunnel", "delete", "ams", "--force")
+    assert refused.returncode == 1 and "configuration" in refused.stderr
+    make_connector([edge] * 4, authority.ca, access["token"], url=origin.url).wait_ready()
+    assert daemon.get().status == 200
+
+
 # Its words are cloudflared's; of these the stand-in knows some.
 WRAPPER = f"""#!/bin/sh
 set -e
