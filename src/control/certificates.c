@@ -1,6 +1,7 @@
 #include "control/certificates.h"
 
 #include "base/mem.h"
+#include "control/edge.h"
 #include "control/tell.h"
 #include "net/tls.h"
 
@@ -31,23 +32,31 @@ static struct told *find_or_make(struct certificates *c, const char *listener)
     return told;
 }
 
-static void look_at(struct certificates *c, const struct listener *listener)
+static void look_at(struct certificates *c, const char *listener, time_t end)
 {
-    nsec_t not_after = (nsec_t)tls_server_not_after(listener->tls_server) * NSEC_PER_SEC;
-    struct told *told = find_or_make(c, listener->address);
+    nsec_t not_after = (nsec_t)end * NSEC_PER_SEC;
+    struct told *told = find_or_make(c, listener);
     enum certificate_standing now = certificate_stand(not_after, clock_wall());
     struct announcement what;
     if (announce_certificate(told->standing, now, &what))
-        tell_certificate(c->control, listener->address, not_after, now, &what);
+        tell_certificate(c->control, listener, not_after, now, &what);
     told->standing = now;
+}
+
+static void look_at_edge(struct certificates *c)
+{
+    time_t end = c->control->edge ? edge_certificate_end(c->control->edge) : 0;
+    if (end)
+        look_at(c, "edge", end);
 }
 
 void certificates_look(struct certificates *c)
 {
     const struct config *config = c->control->config;
+    look_at_edge(c);
     for (size_t i = 0; i < config->n_listeners; i++)
         if (config->listeners[i].tls_server)
-            look_at(c, &config->listeners[i]);
+            look_at(c, config->listeners[i].address, tls_server_not_after(config->listeners[i].tls_server));
 }
 
 static void on_day(struct ev_loop *loop, ev_timer *timer, int events)

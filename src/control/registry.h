@@ -79,13 +79,14 @@ struct tunnel_entry {
     char last_end[VERDICT_TEXT_SIZE];
     struct tunnel_memory memory;     /* its standing is the one in force */
     bool unsaved;
+    bool restless;                   /* something changes with time alone: looked at with each tick, the others once a second */
 
     char *ingress;                   /* what is pushed, as JSON; NULL: nothing */
+    json_t *pushed;                  /* the same, canonical */
     uint64_t ingress_hash;
     bool rolling;                    /* waits for its turn in a rolling change, or has it */
     json_t *effective;               /* rules that its connectors follow, or last did, canonical; NULL: not known */
     uint64_t effective_hash;
-    bool awaits_rules;               /* connected a moment ago, and what rules it has is not known yet */
     nsec_t first_connected;          /* monotonic: since when it has connections without a break; 0: it has none */
     UT_hash_handle hh;               /* by id */
 };
@@ -114,11 +115,13 @@ struct tunnels {
     uint64_t last_line;
     struct refusals refusals;
     struct tunnel_entry *rolling;    /* whose turn it is in a rolling change; NULL: nobody's */
-    bool edge_is_on;
     struct drift *drifts;            /* uthash, by subject */
-    bool drift_dirty;                /* they are to be found anew */
+    bool drift_dirty;                /* they are to be found anew, */
+    nsec_t compare_at;               /* monotonic: but not before */
     bool republish;                  /* a tunnel came or went that the configuration in force should know of */
     ev_timer tick;
+    unsigned ticks;
+    uint64_t epoch;                  /* of the last tick: workers move it when a tunnel's usability turns */
     nsec_t (*monotonic)(void);       /* clocks: tests script them */
     nsec_t (*wall)(void);
 };
@@ -139,6 +142,10 @@ struct tunnel_entry *registry_by_id(const struct tunnels *, const char *id);
 /* What only time changes: news that have waited, pushes without an answer, what is to be written. */
 void registry_tick(struct tunnels *);
 
+/* tunnels_admission.c */
+/* Says how many refusals went without a word, once their time is over. */
+void registry_end_refusals(struct tunnels *);
+
 /* tunnels_lines.c */
 struct connector_entry *registry_connector(const struct tunnel_entry *, const char *id);
 struct connector_entry *registry_connector_make(struct tunnel_entry *, const struct edge_registration *);
@@ -157,11 +164,13 @@ bool registry_line_counts(const struct line_entry *); /* it is not on its way ou
 unsigned registry_count_lines(const struct tunnel_entry *, const struct connector_entry *); /* that count; NULL: all */
 /* Orders that have come to nothing, connectors that need not be remembered any more. */
 void registry_lines_tick(struct tunnel_entry *);
+bool registry_lines_are_closing(const struct tunnel_entry *);
 void registry_forget_all(struct tunnel_entry *);
 
 /* tunnels_news.c */
 void registry_recount(struct tunnel_entry *); /* the standing, and what is to be told of it */
 void registry_tell_due(struct tunnel_entry *);
+void registry_judge_endpoints(struct tunnel_entry *);
 /* Usable or not, awaited or not: shown to the endpoints where it turned. */
 void registry_look(struct tunnel_entry *);
 void registry_save(struct tunnel_entry *);    /* now; what fails is logged and tried again */
@@ -175,12 +184,17 @@ void registry_join_tick(struct tunnels *);
 /* tunnels_push.c */
 void registry_set_ingress(struct tunnel_entry *, const struct edge_ingress *);
 void registry_push_on_registration(struct tunnel_entry *, struct connector_entry *);
-void registry_push_tick(struct tunnels *);
+/* Whose turn it is in a rolling change. */
+void registry_roll(struct tunnels *);
+void registry_push_tick(struct tunnel_entry *);
+bool registry_push_is_under_way(const struct tunnel_entry *);
 void registry_push_line_closed(struct tunnel_entry *, struct connector_entry *);
 
 /* tunnels_drift.c */
 void registry_configuration_changed(struct tunnel_entry *);
 void registry_drift_tick(struct tunnels *);
+/* It connected a moment ago, what rules it has is not known yet, and some pool wants identical ones. */
+bool registry_awaits_rules(const struct tunnel_entry *);
 const struct drift *registry_drift(const struct tunnels *, const char *subject);
 void registry_forget_drifts(struct tunnels *);
 

@@ -27,7 +27,7 @@ void tunnel_standing_resume(struct tunnel_standing *s, nsec_t now, nsec_t wall)
     snprintf(s->reason, sizeof s->reason, "no connector has come back since penstock started");
     if (!was_connected && known.told == TUNNEL_DOWN)
         return; /* and everybody knows */
-    s->grace_until = now + TUNNEL_GRACE;
+    s->grace_until = s->complete_at = now + TUNNEL_GRACE;
     if (s->told != TUNNEL_DOWN)
         s->tell_at = s->grace_until;
 }
@@ -69,6 +69,16 @@ static void say(struct tunnel_standing *s, const struct tunnel_count *n)
         snprintf(s->reason, sizeof s->reason, "no connector is connected");
 }
 
+static nsec_t earlier(nsec_t a, nsec_t b)
+{
+    return a < b ? a : b;
+}
+
+static nsec_t later(nsec_t a, nsec_t b)
+{
+    return a > b ? a : b;
+}
+
 static void wait_to_tell(struct tunnel_standing *s, bool more, nsec_t now)
 {
     if (s->status == s->told) {
@@ -79,9 +89,8 @@ static void wait_to_tell(struct tunnel_standing *s, bool more, nsec_t now)
         s->tell_at = s->status == TUNNEL_DOWN && now < s->grace_until ? s->grace_until : now;
         return;
     }
-    nsec_t latest = s->degraded_at + TUNNEL_SETTLING_MAX;
     if (!s->tell_at || more)
-        s->tell_at = now + TUNNEL_SETTLING < latest ? now + TUNNEL_SETTLING : latest;
+        s->tell_at = later(earlier(now + TUNNEL_SETTLING, s->degraded_at + TUNNEL_SETTLING_MAX), s->complete_at);
 }
 
 static void set_status(struct tunnel_standing *s, enum tunnel_status status, nsec_t now, nsec_t wall)

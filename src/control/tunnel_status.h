@@ -3,7 +3,8 @@
  * healthy: as many connections as each of its connectors should have; degraded: some, but fewer; down: none, but there were; inactive: never
  * connected. Shown at once; told at once too, but for these:
  * - degraded is told once it has lasted, for a connector opens its connections one after the other, a second apart;
- * - the loss of connections that a former process of ours had is told only after TUNNEL_GRACE: connectors take their time to come back. */
+ * - that connections which a former process of ours had are gone, all or some, is told only after TUNNEL_GRACE: each takes its time to come
+ *   back. */
 #ifndef PENSTOCK_CONTROL_TUNNEL_STATUS_H
 #define PENSTOCK_CONTROL_TUNNEL_STATUS_H
 
@@ -32,7 +33,8 @@ struct tunnel_standing {
 
     unsigned connections;       /* at the last count */
     nsec_t degraded_at, tell_at; /* monotonic; 0: not so, nothing waits */
-    nsec_t grace_until;         /* monotonic: connectors of before our start may still come back */
+    nsec_t grace_until;         /* monotonic: connectors of before our start may still come back; 0: some have, or nobody waits */
+    nsec_t complete_at;         /* monotonic: by then all their connections should be back; 0: no matter */
 };
 
 /* Of a tunnel that was just made. */

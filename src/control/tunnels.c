@@ -9,7 +9,7 @@
 #include <strings.h>
 
 static const double tick_s = 0.1;
-enum { SAVES_PER_TICK = 20 };
+enum { SAVES_PER_TICK = 20, TICKS_PER_ROUND = 10 };
 
 /* --- finding --- */
 
@@ -76,6 +76,7 @@ void registry_remove(struct tunnel_entry *e)
     credentials_clear(&e->credentials);
     tunnel_unref(e->tunnel);
     json_decref(e->effective);
+    json_decref(e->pushed);
     free(e->ingress);
     free(e);
 }
@@ -188,13 +189,11 @@ static void follow_settings(struct tunnels *t, const struct edge_conf *edge)
     t->connections_max = edge->connections_max && edge->connections_max < TUNNEL_CONNECTIONS_MAX ? edge->connections_max : TUNNEL_CONNECTIONS_MAX;
 }
 
-static void set_ticking(struct tunnels *t, bool on)
+/* Nobody dials any more, and who did is told to go. */
+static void close_edge(struct tunnels *t)
 {
-    if (on && !ev_is_active(&t->tick))
-        ev_timer_start(t->control->loop, &t->tick);
-    if (!on)
-        ev_timer_stop(t->control->loop, &t->tick);
-    t->edge_is_on = on;
+    for (struct tunnel_entry *e = t->entries; e; e = e->hh.next)
+        registry_close_all(e, NULL, "the edge was taken out of the configuration");
 }
 
 void tunnels_set_config(struct tunnels *t, const struct config *config)
@@ -206,7 +205,10 @@ void tunnels_set_config(struct tunnels *t, const struct config *config)
         registry_recount(e);
     }
     t->drift_dirty = true;
-    set_ticking(t, config->edge.addresses.n > 0);
+    if (config->edge.addresses.n == 0)
+        close_edge(t);
+    else
+        ev_timer_start(t->control->loop, &t->tick); /* goes on when the edge is gone: connections may still have to end */
 }
 
 void tunnels_attach(struct tunnels *t, struct config *config)
@@ -220,32 +222,44 @@ void tunnels_attach(struct tunnels *t, struct config *config)
 
 /* --- time --- */
 
-static void save_some(struct tunnels *t)
+static bool is_restless(const struct tunnel_entry *e)
 {
-    unsigned left = SAVES_PER_TICK;
-    for (struct tunnel_entry *e = t->entries; e && left; e = e->hh.next)
-        if (e->unsaved) {
-            registry_save(e);
-            left--;
-        }
+    const struct tunnel_standing *s = &e->memory.standing;
+    return e->deleted || e->unsaved || s->tell_at || s->grace_until || e->unusable_since || registry_lines_are_closing(e) ||
+           registry_push_is_under_way(e) || atomic_load_explicit(&e->tunnel->status, memory_order_relaxed) == TUNNEL_UNKNOWN;
+}
+
+static void tick(struct tunnel_entry *e, unsigned *saves)
+{
+    registry_lines_tick(e);
+    if (e->deleted && e->n_lines == 0) {
+        registry_remove(e);
+        return;
+    }
+    registry_look(e);
+    registry_tell_due(e);
+    registry_push_tick(e);
+    if (e->unsaved && *saves) {
+        registry_save(e);
+        --*saves;
+    }
+    e->restless = is_restless(e);
 }
 
 void registry_tick(struct tunnels *t)
 {
     struct tunnel_entry *e, *next;
-    HASH_ITER(hh, t->entries, e, next) {
-        registry_lines_tick(e);
-        if (e->deleted && e->n_lines == 0) {
-            registry_remove(e);
-            continue;
-        }
-        registry_look(e);
-        registry_tell_due(e);
-    }
-    registry_push_tick(t);
+    unsigned saves = SAVES_PER_TICK;
+    uint64_t epoch = balance_epoch_read(&t->control->epoch);
+    bool all = ++t->ticks % TICKS_PER_ROUND == 0 || epoch != t->epoch;
+    t->epoch = epoch;
+    registry_end_refusals(t);
+    registry_roll(t);
+    HASH_ITER(hh, t->entries, e, next)
+        if (all || e->restless)
+            tick(e, &saves);
     registry_drift_tick(t);
     registry_join_tick(t);
-    save_some(t);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
@@ -277,7 +291,7 @@ void tunnels_free(struct tunnels *t)
     struct tunnel_entry *e, *next;
     if (!t)
         return;
-    set_ticking(t, false);
+    ev_timer_stop(t->control->loop, &t->tick);
     HASH_ITER(hh, t->entries, e, next) {
         if (e->unsaved)
             registry_save(e);

@@ -15,19 +15,20 @@ enum { REFUSALS_LOGGED = 5 };
 
 /* --- refusing --- */
 
-static void begin_window(struct refusals *r, nsec_t now)
+void registry_end_refusals(struct tunnels *t)
 {
-    if (now - r->window < REFUSALS_WINDOW && r->window)
+    struct refusals *r = &t->refusals;
+    if (t->monotonic() - r->window < REFUSALS_WINDOW)
         return;
     if (r->suppressed)
         log_warning("edge", "%u more registrations were refused within %d s", r->suppressed, (int)(REFUSALS_WINDOW / NSEC_PER_SEC));
-    *r = (struct refusals){ .window = now };
+    *r = (struct refusals){ .window = t->monotonic() };
 }
 
 static void log_refusal(struct tunnels *t, const struct edge_registration *r, const char *why)
 {
     char peer[ADDRESS_TEXT_SIZE];
-    begin_window(&t->refusals, t->monotonic());
+    registry_end_refusals(t);
     if (t->refusals.logged == REFUSALS_LOGGED) {
         t->refusals.suppressed++;
         return;

@@ -12,7 +12,8 @@
 /* A connector reports its rules right after it has registered (cloudflared gives up after 5 s). */
 #define RULES_WAIT (5 * NSEC_PER_SEC)
 
-enum { LOCAL_MAX = 1024 * 1024 };
+/* After a comparison that took long the next waits so many times as long: thousands of tunnels may come at once. */
+enum { LOCAL_MAX = 1024 * 1024, PAUSE_SHARE = 20 };
 
 /* --- what a tunnel follows --- */
 
@@ -22,7 +23,7 @@ static json_t *rules_of(const struct tunnel_entry *e, const struct connector_ent
     if (!e->ingress)
         return json_incref(c->local);
     bool applied = c->push.state == PUSH_APPLIED && c->push.hash == e->ingress_hash;
-    return applied ? ingress_read(e->ingress, strlen(e->ingress)) : NULL;
+    return applied ? json_incref(e->pushed) : NULL;
 }
 
 static struct drift *find(const struct tunnels *t, const char *subject)
@@ -207,16 +208,28 @@ static void compare_all(struct tunnels *t)
     judge_joined(t->control);
 }
 
-/* True if some tunnel's rules are known now, or are waited for no more. */
-static bool look_at_waiting(struct tunnels *t, nsec_t now)
+static bool must_be_identical(const struct endpoint *endpoint)
 {
-    bool turned = false;
-    for (struct tunnel_entry *e = t->entries; e; e = e->hh.next) {
-        bool waits = !e->effective && e->first_connected && now - e->first_connected < RULES_WAIT;
-        turned = turned || waits != e->awaits_rules;
-        e->awaits_rules = waits;
-    }
-    return turned;
+    const struct edge_pattern *pattern = endpoint->joined ? config_find_pattern(endpoint->pool, endpoint->name) : NULL;
+    return pattern && pattern->identical;
+}
+
+static bool matters_to_some_pool(const struct tunnel_entry *e)
+{
+    for (const struct endpoint_record *r = e->tunnels->control->endpoints; r; r = r->hh.next)
+        if (r->endpoint && r->endpoint->edge_tunnel == e->tunnel && must_be_identical(r->endpoint))
+            return true;
+    return false;
+}
+
+static bool are_awaited(const struct tunnel_entry *e)
+{
+    return !e->effective && e->first_connected && e->tunnels->monotonic() - e->first_connected < RULES_WAIT;
+}
+
+bool registry_awaits_rules(const struct tunnel_entry *e)
+{
+    return are_awaited(e) && matters_to_some_pool(e);
 }
 
 /* During a rolling change tunnels differ because we make them. */
@@ -225,10 +238,10 @@ void registry_drift_tick(struct tunnels *t)
     nsec_t now = t->monotonic();
     if (t->rolling)
         return;
-    if (t->drift_dirty)
+    if (t->drift_dirty && now >= t->compare_at) {
         compare_all(t);
-    if (look_at_waiting(t, now))
-        judge_joined(t->control);
+        t->compare_at = now + PAUSE_SHARE * (t->monotonic() - now);
+    }
     for (struct drift *d = t->drifts; d; d = d->hh.next)
         if (!d->told && now - d->since >= DRIFT_SETTLING) {
             d->told = true;
@@ -238,14 +251,13 @@ void registry_drift_tick(struct tunnels *t)
 
 enum tunnels_refusal tunnels_refuse(struct tunnels *t, const struct endpoint *endpoint, char why[VERDICT_TEXT_SIZE])
 {
-    const struct edge_pattern *pattern = endpoint->joined ? config_find_pattern(endpoint->pool, endpoint->name) : NULL;
-    const struct tunnel_entry *e = pattern && pattern->identical ? entry_of(t, endpoint) : NULL;
+    const struct tunnel_entry *e = must_be_identical(endpoint) ? entry_of(t, endpoint) : NULL;
     const struct drift *d = e ? find(t, endpoint->id) : NULL;
     if (d) {
         snprintf(why, VERDICT_TEXT_SIZE, "its rules differ from those of %s: %.*s", d->other, VERDICT_TEXT_SIZE / 2, d->words);
         return TUNNELS_REFUSE;
     }
-    if (!e || !e->awaits_rules)
+    if (!e || !are_awaited(e))
         return TUNNELS_USE;
     snprintf(why, VERDICT_TEXT_SIZE, "its rules are not known yet");
     return TUNNELS_WAIT;

@@ -166,6 +166,14 @@ void registry_lines_tick(struct tunnel_entry *e)
             forget_connector(e, i);
 }
 
+bool registry_lines_are_closing(const struct tunnel_entry *e)
+{
+    for (unsigned i = 0; i < e->n_lines; i++)
+        if (e->lines[i]->close_at)
+            return true;
+    return false;
+}
+
 void registry_forget_all(struct tunnel_entry *e)
 {
     while (e->n_lines)

@@ -38,7 +38,7 @@ static bool is_ending(struct tunnel_entry *e, bool connected, bool usable)
     return now - e->unusable_since < ENDING;
 }
 
-static void judge_endpoints(struct tunnel_entry *e)
+void registry_judge_endpoints(struct tunnel_entry *e)
 {
     struct control *control = e->tunnels->control;
     bool connected = registry_count_lines(e, NULL) > 0, usable = tunnel_is_usable(e->tunnel);
@@ -69,7 +69,7 @@ static bool show_status(struct tunnel_entry *e)
 {
     const struct tunnel_standing *s = &e->memory.standing;
     nsec_t now = e->tunnels->monotonic();
-    bool unknown = tunnel_standing_is_expected(s, now) || is_arriving(e, now);
+    bool unknown = tunnel_standing_is_expected(s, now) || is_arriving(e, now) || registry_awaits_rules(e);
     enum tunnel_status shown = unknown ? TUNNEL_UNKNOWN : s->status;
     return atomic_exchange_explicit(&e->tunnel->status, (uint8_t)shown, memory_order_relaxed) != (uint8_t)shown;
 }
@@ -78,7 +78,7 @@ void registry_look(struct tunnel_entry *e)
 {
     bool shown = show_status(e);
     if (shown || tunnel_is_usable(e->tunnel) != e->was_usable)
-        judge_endpoints(e);
+        registry_judge_endpoints(e);
 }
 
 static struct tunnel_count count(const struct tunnel_entry *e)
@@ -107,6 +107,7 @@ void registry_recount(struct tunnel_entry *e)
     if (t->control->stopping || e->deleted)
         return;
     struct tunnel_count n = count(e);
+    e->restless = true;
     if (tunnel_standing_count(&e->memory.standing, &n, t->monotonic(), t->wall())) {
         log_status(e);
         e->unsaved = true;
@@ -115,7 +116,7 @@ void registry_recount(struct tunnel_entry *e)
         e->first_connected = 0;
     show_status(e);
     registry_tell_due(e);
-    judge_endpoints(e);
+    registry_judge_endpoints(e);
 }
 
 void registry_tell_due(struct tunnel_entry *e)

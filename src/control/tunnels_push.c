@@ -67,6 +67,7 @@ static void begin(struct tunnel_entry *e, struct connector_entry *c, nsec_t now)
     c->push.tries = 0;
     c->push.answer[0] = '\0';
     c->push.deadline = now + PUSH_ANSWER_WAIT;
+    e->restless = true;
     set_state(c, PUSH_AGAIN, now);
 }
 
@@ -184,7 +185,9 @@ void registry_set_ingress(struct tunnel_entry *e, const struct edge_ingress *ing
     if (!changed)
         return;
     free(e->ingress);
+    json_decref(e->pushed);
     e->ingress = ingress ? mem_copy_text(ingress->json) : NULL;
+    e->pushed = ingress ? ingress_read(ingress->json, strlen(ingress->json)) : NULL;
     e->ingress_hash = hash;
     e->rolling = ingress && e->n_lines;
     if (!ingress)
@@ -215,7 +218,7 @@ static struct tunnel_entry *next_in_turn(const struct tunnels *t)
     return e;
 }
 
-static void roll(struct tunnels *t, nsec_t now)
+void registry_roll(struct tunnels *t)
 {
     if (t->rolling && !turn_is_over(t->rolling))
         return;
@@ -224,14 +227,16 @@ static void roll(struct tunnels *t, nsec_t now)
     t->rolling = NULL;
     struct tunnel_entry *next = next_in_turn(t);
     if (next)
-        begin_turn(next, now);
+        begin_turn(next, t->monotonic());
 }
 
-void registry_push_tick(struct tunnels *t)
+void registry_push_tick(struct tunnel_entry *e)
 {
-    nsec_t now = t->monotonic();
-    roll(t, now);
-    for (struct tunnel_entry *e = t->entries; e; e = e->hh.next)
-        for (unsigned i = 0; i < e->n_connectors; i++)
-            go_on(e, e->connectors[i], now);
+    for (unsigned i = 0; i < e->n_connectors; i++)
+        go_on(e, e->connectors[i], e->tunnels->monotonic());
+}
+
+bool registry_push_is_under_way(const struct tunnel_entry *e)
+{
+    return !turn_is_over(e);
 }

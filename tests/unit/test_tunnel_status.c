@@ -37,7 +37,8 @@ static const struct scenario scenarios[] = {
 
     { "a restart that connectors survive", "healthy", "0:0/0 15:1/1 16:1/2 17:1/3 18:1/4 100:1/4", "", "healthy" },
     { "a restart that they don't", "healthy", "0:0/0 100:0/0", "60 tunnel.inactive", "down" },
-    { "a restart that some survive", "healthy", "0:0/0 15:1/2 100:1/2", "20 tunnel.degraded", "degraded" },
+    { "a restart that some survive", "healthy", "0:0/0 15:1/2 100:1/2", "60 tunnel.degraded", "degraded" },
+    { "degraded again after it", "healthy", "0:0/0 15:1/4 70:1/3 100:1/3", "75 tunnel.degraded", "degraded" },
     { "lost again within the grace", "healthy", "0:0/0 10:1/4 20:0/0 100:0/0", "20 tunnel.inactive", "down" },
     { "down before, down after: known", "down told", "0:0/0 100:0/0", "", "down" },
     { "down before, back after", "down told", "0:0/0 10:1/4 100:1/4", "10 tunnel.healthy recovery", "healthy" },
