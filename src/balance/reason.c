@@ -20,6 +20,7 @@ static const struct reason_row rows[] = {
     [REASON_RESPONSE_TIMEOUT] = { "response_timeout", "no response came in time", true, false },
     [REASON_MALFORMED] = { "malformed", "the response was not valid HTTP", true, false },
     [REASON_STATUS] = { "bad_status", "the answer was a gateway error (502-504, 520-527)", true, false },
+    [REASON_ORIGIN_UNREACHABLE] = { "origin_unreachable", "the connector got no answer from the service behind it", true, false },
     [REASON_TUNNEL_INACTIVE] = { "tunnel_inactive", "no connector of the tunnel is connected (530)", true, true },
     [REASON_TRUNCATED] = { "truncated", "the response ended before it was complete", false, true },
     [REASON_RESPONSE_IDLE] = { "response_idle", "the response stopped in the middle", false, false },

@@ -17,6 +17,7 @@ enum reason {
     REASON_RESPONSE_TIMEOUT,
     REASON_MALFORMED,         /* not HTTP, or a response against its rules */
     REASON_STATUS,            /* 502, 503, 504, 520-527 as an answer */
+    REASON_ORIGIN_UNREACHABLE, /* a connector of our edge says that it got no answer from the service behind it */
     REASON_TUNNEL_INACTIVE,   /* 530 from the edge (1033, 1016) */
     REASON_TRUNCATED,         /* ended in the middle of a response */
     REASON_RESPONSE_IDLE,     /* nothing for response_idle in the middle of a response */

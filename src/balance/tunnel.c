@@ -143,6 +143,7 @@ bool tunnel_recount(struct tunnel *t)
 {
     pthread_mutex_lock(&t->lock);
     bool turned = recount(t);
+    atomic_fetch_add_explicit(&t->version, 1, memory_order_release);
     pthread_mutex_unlock(&t->lock);
     return turned;
 }

@@ -46,6 +46,7 @@ struct tunnel_line {
     _Atomic bool sick;              /* control: monitors found that it does not carry requests */
     _Atomic uint32_t in_flight;     /* owner */
     _Atomic nsec_t rtt;             /* owner; 0: not measured yet */
+    _Atomic bool window_is_low;     /* owner: uploads that the connector does not take leave little room for others */
     void *owner;                    /* struct edge_connection */
 };
 struct tunnel_line *tunnel_line_ref(struct tunnel_line *);
@@ -83,7 +84,7 @@ struct tunnel {
     char name[TUNNEL_NAME_SIZE];
     _Atomic uint8_t status;         /* enum tunnel_status; control */
     _Atomic uint32_t usable;        /* lines that a new stream may go to; 0: the tunnel is no candidate */
-    _Atomic uint64_t version;       /* moves with each new view */
+    _Atomic uint64_t version;       /* moves with each new view, and when control counts anew: drains and weights are read again */
     pthread_mutex_t lock;           /* guards `view` and the counting of `usable`; taken when somebody comes or goes, never per request */
     struct tunnel_view *view;       /* never NULL */
 };
@@ -120,6 +121,7 @@ struct tunnel_wish {
     const uint64_t *tried;          /* ids of lines that are out of the question */
     unsigned n_tried;
     bool has_body;
+    bool other_connector;           /* none that has one of these lines: the service behind it is out of reach */
     struct slice host;              /* that the request is for */
     uint64_t random, key;           /* for the replica steering, see steering/policy.h */
     float latitude, longitude;      /* of the client; NaN: unknown */

@@ -10,9 +10,8 @@
 #include <unistd.h>
 
 enum {
-    /* What a connector may send before we have passed it on: per stream a slow client's worth, per connection several of those. */
-    STREAM_WINDOW = 1024 * 1024,
-    CONNECTION_WINDOW = 8 * 1024 * 1024,
+    CONNECTION_WINDOW = 8 * 1024 * 1024, /* on its way; what has come is given back at once, and held by its stream's window alone */
+    WINDOW_LOW = 512 * 1024, /* of the connector's for us, 1 MiB when nothing is on its way */
     STREAMS_MAX = 1000,
     READS_PER_EVENT = 8,
 };
@@ -62,14 +61,12 @@ static void turn_line(struct edge_connection *c, enum line_state state)
         edge_worker_epoch_moved(c->worker);
 }
 
+/* Their users hear of it before the loop waits: by then other connections of the same process are known to have ended as well, and none of
+ * them is tried next. A user who has not taken all that had come keeps stream and connection until then. */
 static void end_streams(struct edge_connection *c)
 {
     LIST_FOR_EACH(node, &c->streams)
         edge_stream_on_close(edge_stream_of_link(node), NGHTTP2_INTERNAL_ERROR, REASON_CONNECTION_LOST);
-    /* Each tells its user, who may begin anew elsewhere, but not here: the line is closed. */
-    struct list *node;
-    while ((node = list_pop_front(&c->news)))
-        edge_stream_deliver(edge_stream_of_news(node));
 }
 
 void edge_connection_close(struct edge_connection *c, enum reason reason, const char *detail)
@@ -100,6 +97,8 @@ void edge_connection_close(struct edge_connection *c, enum reason reason, const 
 
 void edge_connection_free(struct edge_connection *c)
 {
+    LIST_FOR_EACH(node, &c->streams)
+        edge_stream_drop(edge_stream_of_link(node));
     list_remove(&c->link);
     list_remove(&c->dirty);
     nghttp2_session_del(c->session);
@@ -241,7 +240,7 @@ static bool start_http2(struct edge_connection *c)
 {
     const nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
-        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, EDGE_STREAM_WINDOW },
         /* No state between header blocks: one that is too large can be left out without losing the connection (edge/head_filter.h). */
         { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 },
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0 }, /* it opens none */
@@ -470,6 +469,8 @@ void edge_connection_adopt(struct edge_worker *w, struct edge_connection *c)
     c->stream.loop = NULL;
     list_push_back(&w->connections, &c->link);
     serve_from_now_on(c);
+    if (w->stopping)
+        edge_connection_drain(c, 0, REASON_SHUTDOWN, "the balancer stops");
     if (stream_has_pending(&c->stream)) /* bytes OpenSSL had taken off the socket before */
         ev_feed_event(w->loop, &c->stream.io, EV_READ);
 }
@@ -710,7 +711,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         edge_stream_on_close(s, error, REASON_RESET);
     else if (id == c->push.stream)
         push_ended(c);
-    else if (id == c->control_stream && c->phase == CONNECTION_SERVING)
+    else if (id == c->control_stream && c->phase < CONNECTION_SERVING)
+        edge_connection_close(c, REASON_RESET, "the control stream ended before the registration");
+    else if (id == c->control_stream)
         edge_connection_drain(c, 0, REASON_NONE, "the control stream was reset");
     return 0;
 }
@@ -842,6 +845,14 @@ static void finish_if_done(struct edge_connection *c)
         edge_connection_close(c, REASON_NONE, c->phase == CONNECTION_DRAINING ? "drained" : "refused");
 }
 
+/* For whoever looks for a connection that takes a body. */
+static void note_window(struct edge_connection *c)
+{
+    bool low = nghttp2_session_get_remote_window_size(c->session) < WINDOW_LOW;
+    if (c->line && atomic_load_explicit(&c->line->window_is_low, memory_order_relaxed) != low)
+        atomic_store_explicit(&c->line->window_is_low, low, memory_order_relaxed);
+}
+
 void edge_connection_serve(struct edge_connection *c)
 {
     tell_news(c);
@@ -853,6 +864,7 @@ void edge_connection_serve(struct edge_connection *c)
             edge_connection_close(c, REASON_RESET, stream_failure());
             return;
         }
+        note_window(c);
     }
     finish_if_done(c);
     if (c->phase != CONNECTION_CLOSED && c->close_after && nghttp2_session_want_write(c->session) && !c->pending)
@@ -890,6 +902,22 @@ static nsec_t waiting_since(const struct edge_connection *c)
     return oldest;
 }
 
+/* What silences one connection mostly silences its whole process: the others are not found out one after the other, at the cost of a request
+ * each. */
+static void look_at_the_others(const struct edge_connection *c)
+{
+    struct tunnel_view *view = tunnel_get_view(c->tunnel);
+    for (size_t i = 0; i < view->n_connectors; i++) {
+        const struct tunnel_view_connector *vc = &view->connectors[i];
+        for (size_t k = 0; vc->connector == c->connector && k < vc->n_lines; k++) {
+            const struct tunnel_line *l = view->lines[vc->first_line + k];
+            if (l != c->line && tunnel_line_is_usable(l))
+                edge_worker_post_check(c->worker->options.workers[atomic_load_explicit(&l->worker, memory_order_relaxed)], l->id);
+        }
+    }
+    tunnel_view_unref(view);
+}
+
 /* No new streams; what was not answered and may be sent again moves at once, the rest waits. */
 static void become_suspect(struct edge_connection *c)
 {
@@ -898,6 +926,7 @@ static void become_suspect(struct edge_connection *c)
     if (c->phase == CONNECTION_SERVING) {
         log_notice("edge", "tunnel %s: connection %u of connector %s does not answer", c->tunnel->name, c->line->index, c->connector->id);
         turn_line(c, LINE_SUSPECT);
+        look_at_the_others(c);
     }
     LIST_FOR_EACH(node, &c->streams)
         edge_stream_on_suspect(edge_stream_of_link(node));
@@ -908,6 +937,11 @@ static void look_at_silence(struct edge_connection *c)
     struct edge_worker *w = c->worker;
     nsec_t now = edge_now(w), next = EDGE_PING_IDLE;
     nsec_t waits = waiting_since(c);
+    /* If it was us who slept, the answer has been here for long. */
+    if (c->ping_sent_at && c->received_at < c->ping_sent_at && now - c->ping_sent_at >= EDGE_SUSPECT_AFTER)
+        read_once(c);
+    if (c->phase == CONNECTION_CLOSED)
+        return;
     if (c->ping_sent_at && c->received_at < c->ping_sent_at) {
         nsec_t silent = now - c->ping_sent_at;
         if (silent >= EDGE_DEAD_AFTER) {
@@ -938,6 +972,17 @@ static void look_at_silence(struct edge_connection *c)
     if (c->grace_until && c->grace_until - now < next)
         next = c->grace_until - now;
     timer_arm(&w->timers, &c->timer, next > TIMER_TICK ? next : TIMER_TICK);
+}
+
+void edge_connection_check(struct edge_connection *c)
+{
+    bool asked = c->ping_sent_at && c->received_at < c->ping_sent_at;
+    if (c->phase != CONNECTION_SERVING || asked)
+        return;
+    c->ping_sent_at = 0;
+    send_ping(c);
+    timer_disarm(&c->worker->timers, &c->timer);
+    timer_arm(&c->worker->timers, &c->timer, EDGE_SUSPECT_AFTER);
 }
 
 void edge_connection_watch_closely(struct edge_connection *c)

@@ -87,6 +87,8 @@ void edge_connection_adopt(struct edge_worker *, struct edge_connection *);
 void edge_connection_drain(struct edge_connection *, nsec_t grace, enum reason, const char *detail);
 void edge_connection_close(struct edge_connection *, enum reason, const char *detail);
 void edge_connection_push(struct edge_connection *, int version, const char *json, size_t n);
+/* Is it alive? A PING goes out at once. */
+void edge_connection_check(struct edge_connection *);
 /* Sends, and tells users what there is to tell: before the loop waits. */
 void edge_connection_serve(struct edge_connection *);
 void edge_connection_free(struct edge_connection *);

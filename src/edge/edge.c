@@ -181,7 +181,7 @@ void edge_worker_post_answer(struct edge_worker *w, uint64_t ticket, const struc
     mailbox_post(&w->mailbox, &m->message);
 }
 
-enum line_order { ORDER_DRAIN, ORDER_CLOSE, ORDER_PUSH };
+enum line_order { ORDER_CHECK, ORDER_DRAIN, ORDER_CLOSE, ORDER_PUSH };
 
 struct line_order_message {
     struct message message;
@@ -204,6 +204,7 @@ static void handle_line_order(struct message *m, void *owner)
     HASH_FIND(by_line, w->by_line, &o->line, sizeof o->line, c);
     if (c) {
         switch (o->order) {
+        case ORDER_CHECK: edge_connection_check(c); break;
         case ORDER_DRAIN: edge_connection_drain(c, o->grace, REASON_NONE, "drained by the operator"); break;
         case ORDER_CLOSE: edge_connection_close(c, o->reason, o->detail); break;
         case ORDER_PUSH: edge_connection_push(c, o->version, o->json, o->n); break;
@@ -221,6 +222,11 @@ static void post_order(struct edge_worker *w, const struct line_order_message *g
     m->message.handle = handle_line_order;
     list_init(&m->message.link);
     mailbox_post(&w->mailbox, &m->message);
+}
+
+void edge_worker_post_check(struct edge_worker *w, uint64_t line)
+{
+    post_order(w, &(struct line_order_message){ .order = ORDER_CHECK, .line = line }, NULL);
 }
 
 void edge_worker_post_drain(struct edge_worker *w, uint64_t line, nsec_t grace)
@@ -350,7 +356,8 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
     while ((node = list_pop_front(&now)))
         edge_connection_serve(CONTAINER_OF(node, struct edge_connection, dirty));
     LIST_FOR_EACH(dead, &w->dead)
-        edge_connection_free(CONTAINER_OF(dead, struct edge_connection, link));
+        if (!CONTAINER_OF(dead, struct edge_connection, link)->n_streams)
+            edge_connection_free(CONTAINER_OF(dead, struct edge_connection, link));
     if (list_empty(&w->dirty))
         ev_idle_stop(loop, &w->not_yet);
 }

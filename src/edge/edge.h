@@ -23,6 +23,9 @@ enum {
     EDGE_STRANGERS_PER_ADDRESS = 1024, /* connections of one address that are not registered yet */
     EDGE_STRANGERS = 4096,           /* of all addresses, per worker: a herd comes back at once */
     EDGE_UPLOAD_WINDOW = 192 * 1024, /* bytes of one upload the connector has not taken yet */
+    /* What a connector may send of one response ahead of its client; the second while the client is never behind. */
+    EDGE_STREAM_WINDOW = 256 * 1024,
+    EDGE_STREAM_WINDOW_WIDE = 1024 * 1024,
     EDGE_HEAD_MAX = 48 * 1024,       /* a response's head; larger: 502 for that request, and the connection lives */
 };
 
@@ -87,6 +90,8 @@ void edge_worker_post_steering(struct edge_worker *, const struct steering_polic
 void edge_worker_post_answer(struct edge_worker *, uint64_t ticket, const struct edge_answer *);
 /* No new streams; when the running ones have ended, or after `grace`, GOAWAY and close. */
 void edge_worker_post_drain(struct edge_worker *, uint64_t line, nsec_t grace);
+/* Has it say whether it lives, at once. */
+void edge_worker_post_check(struct edge_worker *, uint64_t line);
 /* Closes at once: replaced, deleted, evicted. */
 void edge_worker_post_close(struct edge_worker *, uint64_t line, enum reason, const char *detail);
 /* Pushes a configuration: {"version":…,"config":…}. */

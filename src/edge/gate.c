@@ -102,8 +102,10 @@ static bool is_local(const struct edge_worker *w, const struct tunnel_line *l)
     return atomic_load_explicit(&l->worker, memory_order_relaxed) == w->options.index;
 }
 
-/* Handing over costs about as much as a few requests more on the same connection. */
-enum { HAND_OVER_COST = 8 };
+enum {
+    HAND_OVER_COST = 8,    /* about as much as a few requests more on the same connection */
+    FULL_WINDOW_COST = 64, /* a body would wait for the uploads that stand there */
+};
 
 static struct tunnel_line *choose_line(const struct edge_worker *w, const struct gate_tunnel *t, size_t connector, const struct tunnel_wish *wish)
 {
@@ -115,6 +117,8 @@ static struct tunnel_line *choose_line(const struct edge_worker *w, const struct
         if (!tunnel_line_is_usable(l) || was_tried(wish, l))
             continue;
         uint32_t load = atomic_load_explicit(&l->in_flight, memory_order_relaxed) + (is_local(w, l) ? 0 : HAND_OVER_COST);
+        if (wish->has_body && atomic_load_explicit(&l->window_is_low, memory_order_relaxed))
+            load += FULL_WINDOW_COST;
         if (!best || load < least) {
             best = l;
             least = load;
@@ -154,9 +158,27 @@ static struct steering_latency connector_latency(const struct steering_view *vie
     return (struct steering_latency){ .seconds = (double)NAN, .probe_seconds = best ? nsec_to_seconds(best) : (double)NAN };
 }
 
-static struct tunnel_line *choose(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
+enum { CONNECTOR_WORDS = TUNNEL_CONNECTORS_MAX / 64 + 1 };
+
+static void strike_out(uint64_t set[CONNECTOR_WORDS], size_t i)
 {
-    uint64_t struck_out[TUNNEL_CONNECTORS_MAX / 64 + 1] = { 0 };
+    set[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+/* A connection that was lost, or does not answer, speaks of its process: the others of that connector are likely to follow. */
+static bool is_doubtful(const struct gate_tunnel *t, size_t connector, const struct tunnel_wish *wish)
+{
+    const struct tunnel_view_connector *vc = &t->view->connectors[connector];
+    for (size_t i = 0; i < vc->n_lines; i++) {
+        const struct tunnel_line *l = t->view->lines[vc->first_line + i];
+        if (was_tried(wish, l) || atomic_load_explicit(&l->state, memory_order_relaxed) == LINE_SUSPECT)
+            return true;
+    }
+    return false;
+}
+
+static struct tunnel_line *choose_among(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, uint64_t struck_out[CONNECTOR_WORDS])
+{
     struct view view = { .steering = { connector_in_flight, connector_in_flight, connector_latency, struck_out }, .tunnel = t };
     struct steering_request request = { .now = edge_now(w), .random = wish->random, .key = wish->key, .latitude = wish->latitude, .longitude = wish->longitude };
     size_t i;
@@ -167,9 +189,22 @@ static struct tunnel_line *choose(struct edge_worker *w, struct gate_tunnel *t, 
                 w->policy->commit(t->state, i);
             return l;
         }
-        struck_out[i / 64] |= UINT64_C(1) << (i % 64);
+        strike_out(struck_out, i);
     }
     return NULL;
+}
+
+static struct tunnel_line *choose(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
+{
+    uint64_t doubtful[CONNECTOR_WORDS] = { 0 }, none[CONNECTOR_WORDS] = { 0 };
+    bool any = false;
+    for (size_t i = 0; i < t->view->n_connectors; i++)
+        if (is_doubtful(t, i, wish)) {
+            strike_out(doubtful, i);
+            any = true;
+        }
+    struct tunnel_line *l = choose_among(w, t, wish, doubtful);
+    return l || !any || wish->other_connector ? l : choose_among(w, t, wish, none);
 }
 
 static struct tunnel_line *find_line(const struct gate_tunnel *t, uint64_t id)

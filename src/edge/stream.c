@@ -38,6 +38,8 @@ struct edge_stream {
     struct response_meta meta;
     struct buffer *packed;   /* cf-cloudflared-response-headers */
     struct buffer *first, *last; /* payload that was not taken yet */
+    uint64_t taken;
+    bool was_blocked, wide;  /* the user was behind once; the window is the large one */
     nsec_t waits_since;
 };
 
@@ -81,13 +83,18 @@ struct edge_stream *edge_stream_new(struct edge_connection *c, const struct stre
     return s;
 }
 
-static void give_back(struct edge_stream *s, const struct buffer *b, size_t n)
+/* The stream's window is opened by what its user took. One whose user is never behind the connector may have more on the way. */
+static void give_back(struct edge_stream *s, size_t n)
 {
-    (void)b;
-    if (n && !s->closed)
-        nghttp2_session_consume(s->connection->session, s->id, n);
-    else if (n)
-        nghttp2_session_consume_connection(s->connection->session, n);
+    nghttp2_session *session = s->connection->session;
+    if (!n || s->closed)
+        return;
+    nghttp2_session_consume_stream(session, s->id, n);
+    s->taken += n;
+    if (s->wide || s->was_blocked || s->taken < EDGE_STREAM_WINDOW)
+        return;
+    s->wide = true;
+    nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, s->id, EDGE_STREAM_WINDOW_WIDE);
 }
 
 static void drop_payload(struct edge_stream *s)
@@ -95,7 +102,6 @@ static void drop_payload(struct edge_stream *s)
     while (s->first) {
         struct buffer *b = s->first;
         s->first = b->next;
-        give_back(s, b, buffer_length(b));
         buffer_give(buffers_of(s), b);
     }
     s->last = NULL;
@@ -104,7 +110,7 @@ static void drop_payload(struct edge_stream *s)
 static void stream_free(struct edge_stream *s)
 {
     struct edge_connection *c = s->connection;
-    if (s->id && !s->closed)
+    if (s->id) /* nothing happens where nghttp2 knows it no more */
         nghttp2_session_set_stream_user_data(c->session, s->id, NULL);
     drop_payload(s);
     buffer_give(buffers_of(s), s->out);
@@ -186,14 +192,18 @@ static bool compose(struct edge_stream *s, const struct message_out *out, struct
 
 /* --- the request's body --- */
 
-/* Of one upload no more is sent ahead than EDGE_UPLOAD_WINDOW: a stalled one can't use up the connection's window (1 MiB for all). */
+/* Of one upload no more is sent ahead than EDGE_UPLOAD_WINDOW, and no more than a quarter of what the other uploads have left of the
+ * connection's window (1 MiB for all): however many are stalled, one more still finds room. */
 static size_t upload_room(const struct edge_stream *s)
 {
     nghttp2_session *session = s->connection->session;
     uint32_t initial = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
     int32_t left = nghttp2_session_get_stream_remote_window_size(session, s->id);
-    int64_t ahead = (int64_t)initial - left;
-    return ahead < EDGE_UPLOAD_WINDOW ? (size_t)(EDGE_UPLOAD_WINDOW - ahead) : 0;
+    int64_t ahead = left < (int64_t)initial ? (int64_t)initial - left : 0;
+    int64_t most = (nghttp2_session_get_remote_window_size(session) + ahead) / 4;
+    if (most > EDGE_UPLOAD_WINDOW)
+        most = EDGE_UPLOAD_WINDOW;
+    return ahead < most ? (size_t)(most - ahead) : 0;
 }
 
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags, nghttp2_data_source *source, void *arg)
@@ -383,20 +393,31 @@ void edge_stream_on_header(struct edge_stream *s, struct slice name, struct slic
     }
 }
 
+static void forget_head(struct edge_stream *s)
+{
+    s->status = 0;
+    s->has_length = false;
+    s->meta = (struct response_meta){ 0 };
+    buffer_give(buffers_of(s), s->packed);
+    s->packed = NULL;
+}
+
 void edge_stream_on_head(struct edge_stream *s, bool end)
 {
     if (!s->has_head && s->status >= 200)
         s->has_head = true;
     else if (!s->has_head)
-        s->status = 0; /* a 100: our own was sent */
+        forget_head(s); /* a 100: our own was sent */
     s->ended |= end;
     have_news(s);
 }
 
 void edge_stream_on_data(struct edge_stream *s, const uint8_t *bytes, size_t n)
 {
+    /* The connection's window is for all: a user who is behind must not hold it. */
+    nghttp2_session_consume_connection(s->connection->session, n);
     if (!s->user || s->oversize) {
-        give_back(s, NULL, n);
+        give_back(s, n);
         return;
     }
     while (n) {
@@ -434,6 +455,8 @@ void edge_stream_on_end(struct edge_stream *s)
 
 void edge_stream_on_close(struct edge_stream *s, uint32_t error, enum reason reason)
 {
+    if (s->closed) /* why it was is known */
+        return;
     s->closed = true;
     s->error = error;
     s->reason = reason;
@@ -457,6 +480,12 @@ void edge_stream_on_oversize(struct edge_stream *s)
 {
     s->oversize = true;
     have_news(s);
+}
+
+void edge_stream_drop(struct edge_stream *s)
+{
+    s->user = NULL;
+    stream_free(s);
 }
 
 void edge_stream_on_suspect(struct edge_stream *s)
@@ -541,7 +570,7 @@ static bool settle_piece(struct edge_stream *s, enum exchange_hold hold, size_t 
 {
     struct buffer *b = s->first;
     if (b && taken) {
-        give_back(s, b, taken);
+        give_back(s, taken);
         edge_connection_wants_flush(s->connection); /* the window that this opens */
         b->start += (uint32_t)taken;
         if (!buffer_length(b)) {
@@ -562,6 +591,18 @@ static struct slice first_piece(const struct edge_stream *s, bool *last)
 {
     *last = s->ended && (!s->first || !s->first->next);
     return s->first ? (struct slice){ s->first->data + s->first->start, buffer_length(s->first) } : (struct slice){ NULL, 0 };
+}
+
+/* Its 502, in place of an answer from the service behind it. */
+static bool is_connectors_own(const struct edge_stream *s)
+{
+    return s->status == 502 && s->meta.source == RESPONSE_OF_CONNECTOR && !(s->packed && buffer_length(s->packed));
+}
+
+static void set_blocked(struct edge_stream *s, bool blocked)
+{
+    s->blocked = blocked;
+    s->was_blocked |= blocked;
 }
 
 static bool give_head(struct edge_stream *s)
@@ -588,7 +629,7 @@ static bool give_head(struct edge_stream *s)
         last = true;
     }
     enum exchange_hold hold = s->user_ops->response(s->user, &w->head, w->text, &message, body, last, &taken);
-    s->blocked = hold == EXCHANGE_HOLDS && taken < body.n;
+    set_blocked(s, hold == EXCHANGE_HOLDS && taken < body.n);
     return settle_piece(s, hold, taken);
 }
 
@@ -600,8 +641,8 @@ static void give_body(struct edge_stream *s)
         bool last;
         struct slice body = first_piece(s, &last);
         enum exchange_hold hold = s->user_ops->response_body(s->user, body, last, &taken);
-        s->blocked = hold == EXCHANGE_HOLDS && taken < body.n;
-        if (!settle_piece(s, hold, taken) || s->blocked)
+        set_blocked(s, hold == EXCHANGE_HOLDS && taken < body.n);
+        if (!settle_piece(s, hold, taken) || s->blocked || (last && !body.n))
             return;
     }
     /* Nothing more will come of it. */
@@ -628,6 +669,10 @@ void edge_stream_deliver(struct edge_stream *s)
     }
     if (s->oversize) {
         tell_failure(s, STAGE_SENT, REASON_MALFORMED, "the response's head is larger than 48 KiB");
+        return;
+    }
+    if (s->has_head && !s->head_given && is_connectors_own(s)) {
+        tell_failure(s, STAGE_RESPONSE, REASON_ORIGIN_UNREACHABLE, NULL);
         return;
     }
     if (s->has_head && !s->head_given && !give_head(s))

@@ -44,6 +44,8 @@ void edge_stream_on_oversize(struct edge_stream *);
 void edge_stream_on_suspect(struct edge_stream *);
 /* From the connection's own event, after its callbacks: tells the user what was gathered. The stream may be gone afterwards. */
 void edge_stream_deliver(struct edge_stream *);
+/* Frees it; its user is gone. */
+void edge_stream_drop(struct edge_stream *);
 struct edge_stream *edge_stream_of_link(struct list *);
 struct edge_stream *edge_stream_of_news(struct list *);
 /* Since when an answer, any byte, is awaited; 0: it isn't. */

@@ -577,6 +577,7 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
         .line = ex->only_line,
         .tried = ex->lines_tried,
         .n_tried = ex->n_lines_tried,
+        .other_connector = ex->n_lines_tried && ex->reason == REASON_ORIGIN_UNREACHABLE,
         .has_body = ex->message.body != BODY_NONE,
         .host = ex->message.host_port,
         .random = random_u64(&ex->worker->random),

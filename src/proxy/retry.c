@@ -58,6 +58,12 @@ static struct retry_decision on_status(const struct failover *f, const struct re
     return has_other(f, c) && is_status_to_fail_over(f, c) && allowed ? other_charged : no;
 }
 
+/* A connector's own 502: as if it were a status of the edge's, but that it could not connect further is what it says. */
+static struct retry_decision on_unreachable(const struct failover *f, const struct retry_case *c)
+{
+    return has_other(f, c) && (f->on & FAILOVER_CONNECT_ERROR) && http_method_is_safe(c->method) ? other_charged : no;
+}
+
 /* Bytes came, but no head that could be read: the request may have been processed, as after a reset. */
 static struct retry_decision on_unreadable(const struct failover *f, const struct retry_case *c)
 {
@@ -82,6 +88,8 @@ struct retry_decision retry_decide(const struct failover *f, const struct retry_
     case STAGE_RESPONSE_TIMEOUT:
         return on_timeout(f, c);
     case STAGE_RESPONSE:
+        if (c->reason == REASON_ORIGIN_UNREACHABLE)
+            return on_unreachable(f, c);
         return c->status ? on_status(f, c) : on_unreadable(f, c);
     }
     return no;

@@ -40,7 +40,7 @@ static const struct {
     { REASON_NONE, false, false },          { REASON_NO_ADDRESS, true, true },     { REASON_CONNECT_FAILED, true, true },
     { REASON_CONNECT_TIMEOUT, true, true }, { REASON_TLS_FAILED, true, true },     { REASON_RESET, true, true },
     { REASON_RESPONSE_TIMEOUT, true, false }, { REASON_MALFORMED, true, false },   { REASON_STATUS, true, false },
-    { REASON_TUNNEL_INACTIVE, true, true },
+    { REASON_TUNNEL_INACTIVE, true, true }, { REASON_ORIGIN_UNREACHABLE, true, false },
 };
 
 static void test_what_counts_against_an_endpoint(void **state)
