@@ -12,6 +12,7 @@ void finish_passive(struct loader *, const struct members *, void *passive);
 void finish_endpoint(struct loader *, const struct members *, void *endpoint);
 void finish_endpoint_tls(struct loader *, const struct members *, void *endpoint);
 void finish_pool(struct loader *, const struct members *, void *pool);
+void finish_affinity(struct loader *, const struct members *, void *affinity);
 void start_load_balancer(struct loader *, void *load_balancer);
 void finish_load_balancer(struct loader *, const struct members *, void *load_balancer);
 void finish_edge_tunnel(struct loader *, const struct members *, void *edge_tunnel);

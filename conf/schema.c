@@ -396,6 +396,41 @@ static const struct conf_key failover_keys[] = {
 };
 static const struct conf_group failover_group = { .keys = failover_keys, .at = CONF_NOWHERE, .what = "`failover`" };
 
+static const struct conf_choice affinity_types[] = { { "none", AFFINITY_NONE },
+                                                     { "cookie", AFFINITY_COOKIE },
+                                                     { "ip_cookie", AFFINITY_IP_COOKIE },
+                                                     { "header", AFFINITY_HEADER },
+                                                     { 0 } };
+static const struct conf_choice affinity_failovers[] = { { "sticky", AFFINITY_STICKY },
+                                                         { "temporary", AFFINITY_TEMPORARY },
+                                                         { "none", AFFINITY_NO_FAILOVER },
+                                                         { 0 } };
+static const struct conf_choice same_sites[] = { { "lax", SAME_SITE_LAX }, { "strict", SAME_SITE_STRICT }, { "none", SAME_SITE_NONE }, { 0 } };
+static const struct conf_choice secures[] = { { "auto", AFFINITY_SECURE_AUTO },
+                                              { "always", AFFINITY_SECURE_ALWAYS },
+                                              { "never", AFFINITY_SECURE_NEVER },
+                                              { 0 } };
+static const struct conf_key affinity_keys[] = {
+    { "type", CHOICE(struct affinity_conf, type, affinity_types), .fallback = "none",
+      .help = "cookie: who was answered by an endpoint goes there again; ip_cookie: the first time by a hash of the address; "
+              "header: by a hash of a header, without a cookie." },
+    { "name", TEXT(struct affinity_conf, name), .fallback = "penstock", .help = "Of the cookie." },
+    { "header", TEXT(struct affinity_conf, header), .help = "Of type header: whose value is the session; without it there is none." },
+    { "ttl", DURATION(struct affinity_conf, ttl), .fallback = "23h", .least = "1s", .most = "365d",
+      .help = "A session's life since it began at its endpoint." },
+    { "idle", DURATION(struct affinity_conf, idle), .fallback = "0s", .most = "365d",
+      .help = "And since its last request; up to a sixteenth shorter. \"0s\": no limit." },
+    { "failover", CHOICE(struct affinity_conf, failover, affinity_failovers), .default_text = "sticky; temporary with header",
+      .help = "sticky: a session whose endpoint fails moves; temporary: it comes back; none: as sticky, but no request of it is tried elsewhere." },
+    { "samesite", CHOICE(struct affinity_conf, same_site, same_sites), .fallback = "lax", .help = "Of the cookie; none only where it is secure." },
+    { "secure", CHOICE(struct affinity_conf, secure, secures), .fallback = "auto", .help = "Of the cookie; auto: where the client uses https." },
+    { "drain_duration", DURATION(struct affinity_conf, drain_duration), .fallback = "0s", .most = "30d",
+      .help = "How long an endpoint that is drained keeps its sessions." },
+    { 0 },
+};
+static const struct conf_group affinity_group = { .keys = affinity_keys, .at = CONF_NOWHERE, .what = "`session_affinity`",
+                                                  .finish = finish_affinity };
+
 static const struct conf_choice when_all_down[] = { { "fallback_pool", WHEN_ALL_DOWN_FALLBACK_POOL },
                                                     { "least_bad", WHEN_ALL_DOWN_LEAST_BAD },
                                                     { "503", WHEN_ALL_DOWN_503 },
@@ -410,6 +445,8 @@ static const struct conf_key load_balancer_keys[] = {
       .help = "POOL = NUMBER: shares of traffic among the default pools." },
     { "steering", OWN(type_steering, FIELD(struct load_balancer, steering, struct steering_conf)), .fallback = "off",
       .help = "Between the default pools." },
+    { "session_affinity", GROUP(affinity_group, FIELD(struct load_balancer, affinity, struct affinity_conf)),
+      .help = "Sessions that stay at their endpoint; before steering." },
     { "failover", GROUP(failover_group, FIELD(struct load_balancer, failover, struct failover)), .help = "Trying elsewhere." },
     { "when_all_down", CHOICE(struct load_balancer, when_all_down, when_all_down),
       .default_text = "fallback_pool if there is one, else least_bad",
@@ -467,6 +504,9 @@ static const struct conf_key root_keys[] = {
     { "trusted_proxies", OWN(type_networks, FIELD(struct config, trusted_proxies, struct cidr_set)), .most = "10000",
       .default_text = "none",
       .help = "Networks whose X-Forwarded-For and CF-Connecting-IP are believed." },
+    { "affinity_key_file", OWN(type_session_keys, FIELD(struct config, session_keys, struct session_keys)),
+      .default_text = "made and kept in the state directory",
+      .help = "Keys that session cookies are signed with, one a line of 32 characters or more: the first signs, all are accepted." },
     { "resolver", GROUP(resolver_group, 0), .help = "Names to addresses." },
     { "access_log", GROUP(access_log_group, FIELD(struct config, access_log, struct access_log_conf)),
       .help = "A line per request." },

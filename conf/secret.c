@@ -17,7 +17,7 @@ static bool has_control(const char *s)
     return false;
 }
 
-static void warn_of_readers(struct loader *l, const char *path, struct source at)
+void warn_of_readable_secret(struct loader *l, const char *path, struct source at)
 {
     struct stat st;
     if (stat(path, &st) == 0 && (st.st_mode & S_IROTH))
@@ -44,7 +44,7 @@ static const char *from_file(struct loader *l, const struct conf_key *k, const c
         conf_error(l, at, "%s is too large to be a secret", path);
     if (!content)
         return NULL;
-    warn_of_readers(l, path, at);
+    warn_of_readable_secret(l, path, at);
     trim_line_end(content, &n);
     if (n == 0)
         conf_error(l, at, "%s is empty: it should hold `%s`", path, k->name);

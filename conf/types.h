@@ -27,6 +27,7 @@ extern const struct conf_type type_list;       /* an array of the row's members 
 
 /* Of one thing only */
 extern const struct conf_type type_networks;       /* struct cidr_set */
+extern const struct conf_type type_session_keys;   /* struct session_keys */
 extern const struct conf_type type_resolver_servers; /* const char *, as c-ares wants them */
 extern const struct conf_type type_monitor_kind;   /* const struct monitor_type * */
 extern const struct conf_type type_expected_codes; /* struct monitor */

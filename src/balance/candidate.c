@@ -17,10 +17,15 @@ static bool is_absent(const struct endpoint *e)
 
 enum usability endpoint_usability(const struct endpoint *e, nsec_t now)
 {
+    if (!e->enabled || atomic_load_explicit(&e->live->admin, memory_order_relaxed) != ADMIN_ENABLED)
+        return USABLE_NEVER;
+    return endpoint_usability_if_enabled(e, now);
+}
+
+enum usability endpoint_usability_if_enabled(const struct endpoint *e, nsec_t now)
+{
     const struct endpoint_live *live = e->live;
 
-    if (!e->enabled || atomic_load_explicit(&live->admin, memory_order_relaxed) != ADMIN_ENABLED)
-        return USABLE_NEVER;
     if (is_absent(e))
         return USABLE_ABSENT;
     if (!atomic_load_explicit(&live->dialable, memory_order_relaxed))

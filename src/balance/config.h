@@ -4,8 +4,10 @@
 #define PENSTOCK_BALANCE_CONFIG_H
 
 #include "balance/request_key.h"
+#include "balance/session_key.h"
 #include "base/arena.h"
 #include "base/clock.h"
+#include "http/cookies.h"
 #include "net/address.h"
 #include "steering/policy.h"
 
@@ -187,6 +189,23 @@ struct failover {
     bool idempotency_key;      /* a request with Idempotency-Key counts as idempotent */
 };
 
+enum affinity_type { AFFINITY_NONE, AFFINITY_COOKIE, AFFINITY_IP_COOKIE, AFFINITY_HEADER };
+/* A session whose endpoint can't have its request: it moves; goes elsewhere until that can; sees the failure of the request. */
+enum affinity_failover { AFFINITY_STICKY, AFFINITY_TEMPORARY, AFFINITY_NO_FAILOVER };
+enum affinity_secure { AFFINITY_SECURE_AUTO, AFFINITY_SECURE_ALWAYS, AFFINITY_SECURE_NEVER };
+struct affinity_conf {
+    enum affinity_type type;
+    const char *name;           /* of the cookie; NULL: there is none */
+    const char *header;
+    struct request_key key;     /* what the first choice, or each, is a hash of; none with "cookie" */
+    nsec_t ttl;                 /* since the session began */
+    nsec_t idle;                /* since it was last seen; 0: no limit */
+    enum affinity_failover failover;
+    enum cookie_same_site same_site;
+    enum affinity_secure secure;
+    nsec_t drain_duration;      /* how long a drained endpoint keeps its sessions */
+};
+
 enum when_all_down { WHEN_ALL_DOWN_FALLBACK_POOL, WHEN_ALL_DOWN_LEAST_BAD, WHEN_ALL_DOWN_503 };
 
 struct load_balancer {
@@ -202,6 +221,7 @@ struct load_balancer {
     enum when_all_down when_all_down;
     nsec_t retry_after;
     struct steering_conf steering;
+    struct affinity_conf affinity;
     struct failover failover;
     struct timeouts timeouts;   /* the global ones, but for those given here */
     struct limits limits;
@@ -275,6 +295,7 @@ struct config {
     struct admin_conf admin;
     struct cidr_set trusted_proxies;
     const char *resolver_servers; /* NULL: the system's */
+    struct session_keys session_keys; /* where the file has none, completed before publishing if a load balancer needs any */
     struct access_log_conf access_log;
     struct edge_conf edge;
     struct timeouts timeouts;

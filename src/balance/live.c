@@ -120,6 +120,8 @@ bool endpoint_set_health(struct endpoint_live *live, enum health health, nsec_t 
 
 bool endpoint_set_admin(struct endpoint_live *live, enum admin_state admin, nsec_t now)
 {
+    if (atomic_load_explicit(&live->admin, memory_order_relaxed) != admin)
+        atomic_store_explicit(&live->admin_since, now, memory_order_relaxed);
     return change(live, &live->admin, (uint8_t)admin, now);
 }
 

@@ -45,6 +45,7 @@ struct endpoint_live {
     /* control thread writes */
     _Atomic uint8_t health;           /* enum health: the monitors' verdict; by endpoint_set_health */
     _Atomic uint8_t admin;            /* enum admin_state: the operator's word at run time; by endpoint_set_admin */
+    _Atomic nsec_t admin_since;       /* when that changed; 0: never */
     _Atomic double weight_override;   /* NaN: none */
     _Atomic nsec_t slow_start_from;   /* the last return from being down, ejected, drained or disabled; 0: none yet */
     struct stretch stretches[STRETCHES_KEPT]; /* the last ones in service; by endpoint_note_return and endpoint_note_loss */

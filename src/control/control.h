@@ -142,6 +142,7 @@ struct control {
     ev_timer sweep;               /* runs only while something is ejected, ramping, or waits for a good answer */
     unsigned sweeps;
     bool unsettled;               /* some verdict changed since pools, load balancers and tunnels were looked at */
+    struct session_keys session_keys; /* where the configuration has none; n == 0: not needed so far */
     unsigned next_worker;         /* whom the next probe goes to */
     char last_rejection[256];     /* the first error of a configuration that was refused since the one in force; "": none */
 };

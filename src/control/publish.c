@@ -9,6 +9,7 @@
 #include "control/edge.h"
 #include "control/health.h"
 #include "control/records.h"
+#include "control/session_keys.h"
 #include "control/sockets.h"
 #include "control/tunnels.h"
 #include "monitors/scheduler.h"
@@ -52,6 +53,7 @@ void publish(struct control *control, struct config *config)
     tunnels_set_config(control->registry, config);
     tunnels_attach(control->registry, config);
     records_attach(control, config);
+    session_keys_complete(control, config);
     control->config = config;
     bus_set_config(control->bus, config);
     dispatcher_set_config(control->dispatcher, config);

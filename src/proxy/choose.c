@@ -1,8 +1,10 @@
 #include "proxy/choose.h"
 
 #include "base/log.h"
+#include "proxy/affinity.h"
 #include "proxy/exchange.h"
 #include "proxy/request_hash.h"
+#include "steering/registry.h"
 
 #include <math.h>
 
@@ -14,6 +16,8 @@ struct tables {
     uint64_t epoch;
     struct steering_candidate *candidates; /* stay put: the policy points to them */
     bool any;                              /* some candidate has weight */
+    void *keyed;                           /* of the policy that leads a key to the same candidate; NULL: not needed so far */
+    uint64_t keyed_epoch;
 };
 
 /* All that one choice among several needs. A level's tables are made when it is first looked at: mostly only the first ever is. */
@@ -27,6 +31,8 @@ struct group {
     struct worker *worker;
     size_t n;
     struct tables levels[USABLE_LEVELS];
+    const struct steering_policy *keyed_policy;
+    void *keyed_config;                    /* likewise */
     uint64_t *struck_out; /* all clear between choices */
 };
 
@@ -35,8 +41,12 @@ static void group_clear(struct group *g)
     for (size_t i = 0; i < USABLE_LEVELS; i++) {
         if (g->levels[i].state)
             g->steering->policy->worker_free(g->levels[i].state);
+        if (g->levels[i].keyed)
+            g->keyed_policy->worker_free(g->levels[i].keyed);
         free(g->levels[i].candidates);
     }
+    if (g->keyed_config)
+        g->keyed_policy->release(g->keyed_config);
     free(g->struck_out);
 }
 
@@ -44,6 +54,7 @@ static bool group_init(struct group *g, struct worker *w, const struct steering_
 {
     g->worker = w;
     g->steering = steering;
+    g->keyed_policy = steering_find("hash");
     g->n = n;
     g->struck_out = calloc(n / 64 + 1, sizeof *g->struck_out);
     return g->struck_out != NULL;
@@ -118,6 +129,38 @@ static struct tables *tables_at(struct group *g, enum usability level)
         return NULL;
     t->epoch = epoch;
     return t;
+}
+
+/* --- sessions that are a matter of a key --- */
+
+/* Policies that go by place or order lead all of a session's requests to the same pool themselves. */
+static bool is_steady(const struct group *g)
+{
+    static const char *const between_pools[] = { "off", "geo", "proximity" };
+    size_t n = sizeof between_pools / sizeof *between_pools;
+    for (size_t i = 0; i < (g->kind == GROUP_POOL ? 1 : n); i++)
+        if (strcmp(g->steering->policy->name, between_pools[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool make_keyed(struct group *g, struct tables *t)
+{
+    struct steering_error error;
+    if (!g->keyed_config && !g->keyed_policy->configure(&(struct steering_options){ 0 }, &error, &g->keyed_config))
+        return false;
+    return t->keyed || (t->keyed = g->keyed_policy->worker_new(g->keyed_config));
+}
+
+/* NULL: the group's own policy has to do. */
+static const void *keyed_tables(const struct exchange *ex, struct group *g, struct tables *t)
+{
+    if (!ex->session.key || is_steady(g) || !make_keyed(g, t))
+        return NULL;
+    if (t->keyed_epoch != t->epoch && !g->keyed_policy->update(t->keyed, t->candidates, g->n))
+        return NULL;
+    t->keyed_epoch = t->epoch;
+    return t->keyed;
 }
 
 /* --- what a policy sees of the moment --- */
@@ -227,12 +270,16 @@ static size_t ask_policy(const struct exchange *ex, struct group *g, struct tabl
         .latitude = NAN,
         .longitude = NAN,
     };
-    return g->steering->policy->choose(t->state, &request, &view.steering, NULL);
+    const void *keyed = keyed_tables(ex, g, t);
+    if (!keyed)
+        return g->steering->policy->choose(t->state, &request, &view.steering, NULL);
+    request.key = ex->session.key;
+    return g->keyed_policy->choose(keyed, &request, &view.steering, NULL);
 }
 
-static void commit(struct group *g, struct tables *t, size_t i)
+static void commit(const struct exchange *ex, struct group *g, struct tables *t, size_t i)
 {
-    if (g->steering->policy->commit)
+    if (g->steering->policy->commit && !keyed_tables(ex, g, t))
         g->steering->policy->commit(t->state, i);
 }
 
@@ -270,7 +317,7 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
             passed_over++;
         } else {
             chosen = &pool->endpoints[i];
-            commit(g, t, i);
+            commit(ex, g, t, i);
         }
     }
     for (unsigned k = 0; k < ex->n_tried; k++)
@@ -296,7 +343,7 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
     while (!chosen && (i = ask_policy(ex, g, t)) != STEERING_NONE) {
         chosen = choose_endpoint(ex, pool_at(g, i), level, full);
         if (chosen) {
-            commit(g, t, i);
+            commit(ex, g, t, i);
         } else {
             strike(g, i);
             struck = true;
@@ -353,6 +400,16 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
     return chosen;
 }
 
+/* Where the request's session is, if it can stay there: a full endpoint is waited for. */
+static const struct endpoint *choose_pinned(const struct exchange *ex, bool *full)
+{
+    const struct endpoint *e = ex->session.endpoint;
+    if (!e || was_tried(ex, e) || !session_may_stay(&ex->load_balancer->affinity, e, worker_now(ex->worker)))
+        return NULL;
+    *full = is_full(e);
+    return *full ? NULL : e;
+}
+
 enum choice_result choose(struct exchange *ex)
 {
     bool full = false;
@@ -360,6 +417,7 @@ enum choice_result choose(struct exchange *ex)
     if (ex->only) {
         chosen = was_tried(ex, ex->only) ? NULL : ex->only;
     } else {
+        chosen = choose_pinned(ex, &full);
         /* Full is no reason to send to what is worse: it queues. */
         for (enum usability level = USABLE_HEALTHY; !chosen && !full && level < USABLE_LAST_RESORT; level++)
             chosen = choose_at_level(ex, level, &full);

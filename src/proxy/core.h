@@ -26,6 +26,7 @@ struct snapshot {
     struct group *load_balancers; /* steering between pools, by the load balancer's index */
     struct group *pools;          /* steering within a pool, by its index */
     struct upstream_pool **upstreams; /* by the endpoint's index */
+    const struct endpoint **by_hash;  /* by the endpoints' hashes */
 };
 
 struct snapshot *snapshot_new(struct worker *, struct config *, const struct snapshot *old);
@@ -35,6 +36,8 @@ static inline struct snapshot *snapshot_ref(struct snapshot *s)
     return s;
 }
 void snapshot_unref(struct snapshot *);
+/* By its hash; NULL: the configuration has none. */
+const struct endpoint *snapshot_find_endpoint(const struct snapshot *, uint64_t hash);
 
 /* One listening socket of this worker. It outlives the configurations that name it, and the last connection it accepted. */
 struct worker_listener {

@@ -3,6 +3,7 @@
 #include "balance/latency.h"
 #include "balance/outlier.h"
 #include "base/log.h"
+#include "proxy/affinity.h"
 #include "proxy/choose.h"
 #include "proxy/exchange_log.h"
 #include "proxy/forward.h"
@@ -308,6 +309,8 @@ static struct retry_decision decide_retry(const struct exchange *ex, enum upstre
 static enum choice_result look_for_another(struct exchange *ex)
 {
     const struct endpoint *present = ex->endpoint;
+    if (affinity_forbids_another(ex))
+        return CHOICE_NONE;
     strike_out(ex);
     enum choice_result result = choose(ex);
     if (result == CHOICE_NONE) {
@@ -762,6 +765,8 @@ void exchange_start(struct exchange *ex)
     }
     if (!ex->only && !admit(ex))
         return;
+    if (ex->load_balancer && ex->load_balancer->affinity.type != AFFINITY_NONE)
+        affinity_begin(ex);
     if (ex->timeouts->total) {
         ex->total_until = ex->times.start + ex->timeouts->total;
         arm_timer(ex);

@@ -31,6 +31,13 @@ struct exchange_times { /* monotonic; 0: not reached */
 /* What an upgraded connection keeps of its beginning, for its log line: everything else is let go. */
 struct exchange_memory;
 
+/* Where it has to go if it can; see affinity.h. */
+struct session {
+    const struct endpoint *endpoint; /* NULL: none, or none any more */
+    uint32_t issued, seen;           /* seconds since 1970 */
+    uint64_t key;                    /* what its endpoint is a hash of; 0: none */
+};
+
 struct exchange {
     struct worker *worker;
     struct snapshot *snapshot;      /* held until the end, or a 101 */
@@ -67,6 +74,7 @@ struct exchange {
     struct slice host;              /* the request's, without port */
     const struct load_balancer *load_balancer;
     const struct timeouts *timeouts;
+    struct session session;
     const struct endpoint *endpoint; /* of the current try */
     const struct endpoint *only;    /* a probe: this one and no other, by connections of its own */
     struct upstream_pool *only_pool;

@@ -2,6 +2,7 @@
 
 #include "http/forwarded.h"
 #include "http/rewrite.h"
+#include "proxy/affinity.h"
 #include "proxy/exchange.h"
 
 /* Beside FIELD_DROP, which the rules set for good: not for the endpoint of this try. */
@@ -30,7 +31,7 @@ static void add_written(struct forward_notes *notes, struct slice name, size_t n
 
 /* --- requests --- */
 
-static bool is_trusted(const struct exchange *ex)
+bool forward_trusts_peer(const struct exchange *ex)
 {
     const struct cidr_set *trusted = &ex->snapshot->config->trusted_proxies;
     return trusted->n && ex->peer && cidr_set_contains(trusted, ex->peer);
@@ -154,7 +155,7 @@ void forward_request(struct exchange *ex, struct message_out *out, struct forwar
     };
     if (!ex->endpoint) /* answered by ourselves */
         return;
-    bool trusted = is_trusted(ex);
+    bool trusted = forward_trusts_peer(ex);
     mark_replaced(ex, trusted);
     if (!ex->only) {
         add_forwarded(ex, notes, trusted);
@@ -166,7 +167,7 @@ void forward_request(struct exchange *ex, struct message_out *out, struct forwar
 
 const struct address *forward_client(const struct exchange *ex, struct address *room)
 {
-    if (!ex->peer || !is_trusted(ex))
+    if (!ex->peer || !forward_trusts_peer(ex))
         return ex->peer;
     *room = forwarded_client(ex->head, ex->base, ex->peer, &ex->snapshot->config->trusted_proxies);
     return room;
@@ -203,6 +204,13 @@ static void rewrite_fields(const struct exchange *ex, struct http_head *head, co
     }
 }
 
+static void add_session_cookie(const struct exchange *ex, unsigned status, struct forward_notes *notes)
+{
+    size_t room;
+    char *out = room_for_text(notes, &room);
+    add_written(notes, SLICE("Set-Cookie"), affinity_write_cookie(ex, status, out, room));
+}
+
 void forward_response(const struct exchange *ex, struct http_head *head, const char *base, const struct http_message *message,
                       struct message_out *out, struct forward_notes *notes)
 {
@@ -220,6 +228,8 @@ void forward_response(const struct exchange *ex, struct http_head *head, const c
     };
     if (out->upgrade)
         out->body = BODY_UNTIL_CLOSE;
+    if (ex->endpoint && ex->load_balancer && ex->load_balancer->affinity.type != AFFINITY_NONE)
+        add_session_cookie(ex, head->status, notes);
     if (ex->endpoint && ex->endpoint->rewrite_host && ex->endpoint->hostname)
         rewrite_fields(ex, head, base, notes);
     out->n_added = notes->n;

@@ -20,6 +20,8 @@ void forward_request(struct exchange *, struct message_out *, struct forward_not
 /* For the client. May mark fields of the response. */
 void forward_response(const struct exchange *, struct http_head *, const char *base, const struct http_message *, struct message_out *,
                       struct forward_notes *);
+/* Is the connection's peer one of the trusted proxies? */
+bool forward_trusts_peer(const struct exchange *);
 /* The client's address as the trusted proxies have it: of the connection, or what they say. NULL over a unix socket. */
 const struct address *forward_client(const struct exchange *, struct address *room);
 

@@ -22,12 +22,43 @@ static bool take_over_upstreams(struct snapshot *s, const struct snapshot *old)
     return s->upstreams != NULL;
 }
 
+static int compare_hashes(const void *a, const void *b)
+{
+    const struct endpoint *const *x = a, *const *y = b;
+    return ((*x)->hash > (*y)->hash) - ((*x)->hash < (*y)->hash);
+}
+
+static bool sort_by_hash(struct snapshot *s)
+{
+    size_t n = s->config->n_endpoints;
+    if (!(s->by_hash = calloc(n + 1, sizeof *s->by_hash)))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        s->by_hash[i] = s->config->endpoints[i];
+    qsort(s->by_hash, n, sizeof *s->by_hash, compare_hashes);
+    return true;
+}
+
+const struct endpoint *snapshot_find_endpoint(const struct snapshot *s, uint64_t hash)
+{
+    size_t from = 0, to = s->config->n_endpoints;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (s->by_hash[middle]->hash < hash)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < s->config->n_endpoints && s->by_hash[from]->hash == hash ? s->by_hash[from] : NULL;
+}
+
 static void snapshot_free(struct snapshot *s)
 {
     for (size_t i = 0; s->upstreams && i < s->config->n_endpoints; i++)
         if (s->upstreams[i])
             upstream_pool_unref(s->upstreams[i]);
     free(s->upstreams);
+    free(s->by_hash);
     choose_clear(s);
     route_table_free(s->routes);
     config_unref(s->config);
@@ -40,7 +71,7 @@ struct snapshot *snapshot_new(struct worker *w, struct config *config, const str
     if (!s)
         return NULL;
     *s = (struct snapshot){ .config = config_ref(config), .worker = w, .refs = 1, .routes = route_table_new(config) };
-    if (!take_over_upstreams(s, old) || !choose_init(s)) {
+    if (!sort_by_hash(s) || !take_over_upstreams(s, old) || !choose_init(s)) {
         snapshot_free(s);
         return NULL;
     }

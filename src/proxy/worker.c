@@ -336,7 +336,7 @@ static void serve_queue(struct worker *w)
     while ((node = list_pop_front(&waiting))) {
         struct exchange *ex = CONTAINER_OF(node, struct exchange, queue);
         const struct load_balancer *lb = ex->load_balancer;
-        bool may_go_anywhere = ex->n_tried == 0;
+        bool may_go_anywhere = ex->n_tried == 0 && !ex->session.endpoint;
         if (lb == full)
             list_push_back(&w->queue, node);
         else if (!exchange_unqueue(ex) && may_go_anywhere)

@@ -1,0 +1,45 @@
+/* Session affinity: who was answered by an endpoint goes there again. With cookies all that is known of a session is in its cookie, which
+ * we sign; with a header it is in the header, whose value leads to the same endpoint by its hash in every worker and every process.
+ * Worker's thread. */
+#ifndef PENSTOCK_PROXY_AFFINITY_H
+#define PENSTOCK_PROXY_AFFINITY_H
+
+#include "balance/config.h"
+#include "balance/session_key.h"
+#include "base/slice.h"
+
+struct exchange;
+
+/* --- pure --- */
+
+enum { SESSION_TEXT_SIZE = 44 };
+
+/* What a cookie says. Seconds since 1970. */
+struct session_claim {
+    uint64_t endpoint; /* its hash */
+    uint32_t issued;
+    uint32_t seen;     /* by us; at most a sixteenth of the idle time ago, or a second */
+};
+/* The text is of base64's characters. `load_balancer`: its hash; the claim is worth nothing to any other. */
+void session_claim_write(const struct session_keys *, uint64_t load_balancer, const struct session_claim *, char out[static SESSION_TEXT_SIZE]);
+/* False: none of ours, or forged. */
+bool session_claim_read(const struct session_keys *, uint64_t load_balancer, struct slice text, struct session_claim *out);
+/* Neither expired nor of the future. */
+bool session_claim_holds(const struct affinity_conf *, const struct session_claim *, uint32_t now);
+/* May the endpoint have requests of sessions that it has? Its weight doesn't matter, nor for a while that it drains. `now`: monotonic. */
+bool session_may_stay(const struct affinity_conf *, const struct endpoint *, nsec_t now);
+
+enum session_cookie_need { SESSION_COOKIE_NONE, SESSION_COOKIE_SEEN /* the same session, seen now */, SESSION_COOKIE_NEW };
+/* `pinned`: the request's session has an endpoint; `there`: and was answered by it; `seen`: as its claim says. */
+enum session_cookie_need session_cookie_need(const struct affinity_conf *, bool pinned, bool there, uint32_t seen, uint32_t now);
+
+/* --- of an exchange --- */
+
+/* Once its load balancer is known, if that has affinity: looks for its session. */
+void affinity_begin(struct exchange *);
+/* Must the request not be sent to another endpoint than the present one, which failed it? */
+bool affinity_forbids_another(const struct exchange *);
+/* The value of a Set-Cookie field for an endpoint's answer with that status. 0: the session has what it needs. */
+size_t affinity_write_cookie(const struct exchange *, unsigned status, char *out, size_t size);
+
+#endif
