@@ -35,9 +35,9 @@ static bool read_keys(const char *path, struct session_keys *out, bool *missing)
     char *text = state_file_read(path, FILE_MAX, &n, missing, error);
     bool good = text && session_keys_parse((struct slice){ text, n }, out, &wrong);
     if (text && !good)
-        log_warning("%s %s: sessions don't outlive this process", path, wrong);
+        log_warning("sessions", "%s %s: sessions don't outlive this process", path, wrong);
     else if (!text && !*missing)
-        log_warning("%s: sessions don't outlive this process", error);
+        log_warning("sessions", "%s: sessions don't outlive this process", error);
     mem_free_secret(text);
     return good;
 }
@@ -49,7 +49,7 @@ static void make_keys(const char *path, struct session_keys *out)
     make_key(text);
     session_keys_parse((struct slice){ text, sizeof text }, out, &wrong);
     if (path && !state_file_write(path, text, sizeof text, true, error))
-        log_warning("%s: sessions don't outlive this process", error);
+        log_warning("sessions", "%s: sessions don't outlive this process", error);
     OPENSSL_cleanse(text, sizeof text);
 }
 
