@@ -143,8 +143,8 @@ static void add_failure(struct line_result *l, nsec_t now)
         l->failing_since = now;
 }
 
-bool lines_add(struct line_results *r, uint64_t line, const struct monitor *monitor, const struct judgement *judgement, nsec_t now, line_turned *turned,
-               void *arg)
+bool lines_add(struct line_results *r, uint64_t line, const struct monitor *monitor, const struct judgement *judgement, nsec_t now,
+               line_turned *turned, void *arg)
 {
     struct line_result *l = find(r, line);
     if (!l)

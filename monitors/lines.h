@@ -1,5 +1,5 @@
-/* What one monitor found over each connection of a tunnel: connections are looked at in turn, and one that does not carry requests while
- * others do is sick alone. Control thread; time is an argument. */
+/* What one monitor found over each connection of a tunnel: connections are looked at in turn, and one that does not carry
+ * requests while others do is sick alone. Control thread; time is an argument. */
 #ifndef PENSTOCK_MONITORS_LINES_H
 #define PENSTOCK_MONITORS_LINES_H
 
@@ -29,9 +29,10 @@ typedef void line_turned(void *arg, const char *tunnel, uint64_t line, bool sick
 
 /* Whose turn it is: one reference; NULL: nobody takes requests. Results of connections that are gone are dropped. */
 struct tunnel_line *lines_next(struct line_results *, struct tunnel *, line_turned *, void *arg);
-/* Takes a result in. False: it says something of that connection alone, and does not count for the endpoint. Where nobody passes any more the
- * connections are not to blame: none is sick. */
-bool lines_add(struct line_results *, uint64_t line, const struct monitor *, const struct judgement *, nsec_t now, line_turned *, void *arg);
+/* Takes a result in. False: it says something of that connection alone, and does not count for the endpoint. Where nobody passes
+ * any more the connections are not to blame: none is sick. */
+bool lines_add(struct line_results *, uint64_t line, const struct monitor *, const struct judgement *, nsec_t now, line_turned *,
+               void *arg);
 /* Some connection failed, and it is not decided whether it is alone. */
 bool lines_are_turning(const struct line_results *);
 /* By how much looks follow each other faster than those at one address. */

@@ -45,7 +45,8 @@ static bool fail(struct conf_messages *messages, const struct config *config, co
 static bool find_files(const struct edge *e, const struct edge_conf *conf, struct edge_certificate *out, char error[256])
 {
     if (!conf->cert && !e->control->state_dir) {
-        snprintf(error, 256, "the edge's certificate can't be kept without a state directory: give --state-dir, or edge.cert, edge.key and edge.ca");
+        snprintf(error, 256, "%s", "the edge's certificate can't be kept without a state directory: give --state-dir, or edge.cert, "
+                                   "edge.key and edge.ca");
         return false;
     }
     if (!conf->cert)
@@ -64,7 +65,8 @@ static struct tls_server *make_server(const struct edge_certificate *files, char
     return tls_server_new(&options, error);
 }
 
-static struct tls_server *open_server(const struct edge *e, const struct edge_conf *conf, struct edge_certificate *files, char error[TLS_ERROR_SIZE])
+static struct tls_server *open_server(const struct edge *e, const struct edge_conf *conf, struct edge_certificate *files,
+                                      char error[TLS_ERROR_SIZE])
 {
     error[0] = '\0';
     return find_files(e, conf, files, error) ? make_server(files, error) : NULL;
@@ -210,9 +212,17 @@ static void set_options(struct edge *e, void (*listening)(void *control, unsigne
 {
     for (unsigned i = 0; i < e->n; i++)
         e->options[i] = (struct edge_worker_options){
-            .index = i, .n_workers = e->n, .workers = e->workers, .epoch = &e->control->epoch, .control = &e->control->mailbox, .arg = e->control,
-            .registered = tunnels_on_registered, .line_changed = tunnels_on_line_changed,
-            .local_configuration = tunnels_on_local_configuration, .pushed = tunnels_on_pushed, .listening = listening,
+            .index = i,
+            .n_workers = e->n,
+            .workers = e->workers,
+            .epoch = &e->control->epoch,
+            .control = &e->control->mailbox,
+            .arg = e->control,
+            .registered = tunnels_on_registered,
+            .line_changed = tunnels_on_line_changed,
+            .local_configuration = tunnels_on_local_configuration,
+            .pushed = tunnels_on_pushed,
+            .listening = listening,
         };
 }
 

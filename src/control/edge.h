@@ -9,7 +9,8 @@
 
 struct edge;
 /* `listening` runs, with `arg`, for each worker that has adopted what was posted, see edge_worker_options. */
-struct edge *edge_new(struct control *, unsigned workers, void (*listening)(void *control, unsigned worker)) __attribute__((returns_nonnull));
+struct edge *edge_new(struct control *, unsigned workers, void (*listening)(void *control, unsigned worker))
+    __attribute__((returns_nonnull));
 /* After the workers, and after what they posted was handled. NULL is fine. */
 void edge_free(struct edge *);
 
@@ -21,7 +22,8 @@ struct edge_worker **edge_workers(struct edge *);
 /* Has the certificate and its key ready for a configuration that is about to be published. False: `messages` says why. */
 bool edge_prepare(struct edge *, const struct config *, struct conf_messages *messages);
 void edge_abandon(struct edge *);
-/* Posts the sockets of the configuration in force, its policy and the certificate that was prepared to the workers; no sockets when we stop. */
+/* Posts the sockets of the configuration in force, its policy and the certificate that was prepared to the workers; no sockets
+ * when we stop. */
 void edge_post(struct edge *);
 /* A worker adopted what was posted last: what it held before may go. */
 void edge_adopted(struct edge *, unsigned worker);

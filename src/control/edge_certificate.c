@@ -17,7 +17,15 @@
 #include <unistd.h>
 
 /* Connectors hold the CA's certificate in a file: it lives long, and is renewed with the same key, so that both verify. */
-enum { DAY = 24 * 60 * 60, CA_DAYS = 20 * 365, EDGE_DAYS = 397, CA_RENEWED_DAYS = 365, EDGE_RENEWED_DAYS = 30, SERIAL_BYTES = 16, PEM_MAX = 16384 };
+enum {
+    DAY = 24 * 60 * 60,
+    CA_DAYS = 20 * 365,
+    EDGE_DAYS = 397,
+    CA_RENEWED_DAYS = 365,
+    EDGE_RENEWED_DAYS = 30,
+    SERIAL_BYTES = 16,
+    PEM_MAX = 16384
+};
 
 /* The connector verifies h2.cftunnel.com, and probe.cftunnel.com in its pre-checks, whatever it dialled. */
 static const char names[] = "DNS:*.cftunnel.com,DNS:h2.cftunnel.com";
@@ -172,10 +180,12 @@ static X509 *make_leaf(const struct pair *ca, EVP_PKEY *key, time_t now)
 {
     time_t end = now + (time_t)EDGE_DAYS * DAY, end_of_ca = end_of(ca->cert);
     X509 *cert = begin(key, now, end < end_of_ca ? end : end_of_ca);
-    if (cert && set_name(X509_get_subject_name(cert), "h2.cftunnel.com") && X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) &&
+    if (cert && set_name(X509_get_subject_name(cert), "h2.cftunnel.com") &&
+        X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) &&
         add_extension(cert, ca->cert, NID_basic_constraints, "critical,CA:FALSE") &&
         add_extension(cert, ca->cert, NID_key_usage, "critical,digitalSignature") &&
-        add_extension(cert, ca->cert, NID_ext_key_usage, "serverAuth") && add_extension(cert, ca->cert, NID_subject_alt_name, names) &&
+        add_extension(cert, ca->cert, NID_ext_key_usage, "serverAuth") &&
+        add_extension(cert, ca->cert, NID_subject_alt_name, names) &&
         add_extension(cert, ca->cert, NID_subject_key_identifier, "hash") &&
         add_extension(cert, ca->cert, NID_authority_key_identifier, "keyid") && X509_sign(cert, ca->key, EVP_sha256()))
         return cert;
@@ -232,9 +242,12 @@ static bool have_ca(struct pair *ca, time_t now, char error[256])
     if (!read_pair(ca, error))
         return false;
     if (ca->cert && !ca->key)
-        return say(error, "%s is missing: bring it back, or remove edge-ca.pem beside it to have a new CA made, which each connector then needs", ca->key_path);
+        return say(error,
+                   "%s is missing: bring it back, or remove edge-ca.pem beside it to have a new CA made, which connectors then need",
+                   ca->key_path);
     if (ca->cert && !X509_check_private_key(ca->cert, ca->key))
-        return say(error, "%s does not match edge-ca.key beside it: bring the right one back, or remove both to have a new CA made", ca->cert_path);
+        return say(error, "%s does not match edge-ca.key beside it: bring the right one back, or remove both to have a new CA made",
+                   ca->cert_path);
     if (ca_is_good(ca, now))
         return true;
     if (!have_key(ca, error))

@@ -1,6 +1,6 @@
-/* The insides of the registry (tunnels.h), shared by its files: tunnels.c finds and makes, tunnels_admission.c lets connections in,
- * tunnels_lines.c keeps who is connected, tunnels_operator.c does what the operator says, tunnels_push.c and tunnels_drift.c see to equal
- * configurations, tunnels_news.c tells and remembers, tunnels_json.c shows. */
+/* The insides of the registry (tunnels.h), shared by its files: tunnels.c finds and makes, tunnels_admission.c lets connections
+ * in, tunnels_lines.c keeps who is connected, tunnels_operator.c does what the operator says, tunnels_push.c and tunnels_drift.c
+ * see to equal configurations, tunnels_news.c tells and remembers, tunnels_json.c shows. */
 #ifndef PENSTOCK_CONTROL_REGISTRY_H
 #define PENSTOCK_CONTROL_REGISTRY_H
 
@@ -91,7 +91,8 @@ struct tunnel_entry {
     UT_hash_handle hh;               /* by id */
 };
 
-/* Rules that differ where they should not: between an endpoint's tunnel and the others of its pool, or between the connectors of a tunnel. */
+/* Rules that differ where they should not: between an endpoint's tunnel and the others of its pool, or between the connectors of
+ * a tunnel. */
 struct drift {
     char *subject;                   /* POOL/ENDPOINT, or a tunnel's id */
     char tunnel[UUID_TEXT_SIZE];

@@ -35,7 +35,8 @@ static bool have_folder(const char *state_dir, char error[static STATE_FILE_ERRO
     return have;
 }
 
-static bool write_at(const char *state_dir, const char *id, const char *suffix, const char *bytes, bool durable, char error[static STATE_FILE_ERROR_SIZE])
+static bool write_at(const char *state_dir, const char *id, const char *suffix, const char *bytes, bool durable,
+                     char error[static STATE_FILE_ERROR_SIZE])
 {
     char path[PATH_SIZE];
     if (!path_of(state_dir, id, suffix, path)) {
@@ -50,8 +51,8 @@ static bool write_at(const char *state_dir, const char *id, const char *suffix, 
 bool tunnel_file_write(const char *state_dir, const struct tunnel_file *t, char error[static STATE_FILE_ERROR_SIZE])
 {
     char *credentials = credentials_write(&t->credentials); /* ends with a brace */
-    char *json = mem_printf("%.*s,\"penstock\":{\"name\":\"%s\",\"created\":%lld}}\n", (int)strlen(credentials) - 1, credentials, t->name,
-                            (long long)(t->created / NSEC_PER_SEC));
+    char *json = mem_printf("%.*s,\"penstock\":{\"name\":\"%s\",\"created\":%lld}}\n", (int)strlen(credentials) - 1, credentials,
+                            t->name, (long long)(t->created / NSEC_PER_SEC));
     bool written = write_at(state_dir, t->credentials.tunnel, json_suffix, json, true, error);
     mem_free_secret(credentials);
     mem_free_secret(json);
@@ -86,8 +87,8 @@ static const char *read_own_members(const char *json, size_t n, struct tunnel_fi
     json_t *object = json_loadb(json, n, 0, NULL), *own = json_object_get(object, "penstock");
     const char *name = json_string_value(json_object_get(own, "name")), *wrong = NULL;
     out->created = (nsec_t)json_integer_value(json_object_get(own, "created")) * NSEC_PER_SEC;
-    if (!own)
-        snprintf(out->name, sizeof out->name, "tunnel-%.8s", out->credentials.tunnel); /* put there by hand, as cloudflared made it */
+    if (!own) /* put there by hand, as cloudflared made it */
+        snprintf(out->name, sizeof out->name, "tunnel-%.8s", out->credentials.tunnel);
     else if (!name || !tunnel_name_is_valid(name))
         wrong = "its name in \"penstock\" is missing, or not letters, digits, _ and -";
     else
@@ -146,7 +147,8 @@ static bool take_one(const char *state_dir, const char *file, void (*each)(void 
     return read;
 }
 
-bool tunnel_file_each(const char *state_dir, void (*each)(void *arg, const struct tunnel_file *), void *arg, char error[static STATE_FILE_ERROR_SIZE])
+bool tunnel_file_each(const char *state_dir, void (*each)(void *arg, const struct tunnel_file *), void *arg,
+                      char error[static STATE_FILE_ERROR_SIZE])
 {
     char *folder = mem_printf("%s/tunnels", state_dir);
     DIR *dir = opendir(folder);
@@ -188,17 +190,19 @@ static json_t *words_json(const struct tunnel_memory *m)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < m->n_words; i++)
-        json_array_append_new(list, json_pack("{s:s, s:b, s:f}", "id", m->words[i].id, "drained", m->words[i].drained, "weight", m->words[i].weight));
+        json_array_append_new(
+            list, json_pack("{s:s, s:b, s:f}", "id", m->words[i].id, "drained", m->words[i].drained, "weight", m->words[i].weight));
     return list;
 }
 
-bool tunnel_memory_write(const char *state_dir, const char *id, const struct tunnel_memory *m, char error[static STATE_FILE_ERROR_SIZE])
+bool tunnel_memory_write(const char *state_dir, const char *id, const struct tunnel_memory *m,
+                         char error[static STATE_FILE_ERROR_SIZE])
 {
     char hash[17];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->version_hash);
     json_t *json = json_pack("{s:s, s:I, s:b, s:s, s:b, s:o, s:i, s:s}", "status", tunnel_status_name(m->standing.status), "since",
-                             (json_int_t)m->standing.since, "ever", m->standing.ever, "told", tunnel_status_name(m->standing.told), "drained",
-                             m->drained, "connectors", words_json(m), "version", m->version, "version_hash", hash);
+                             (json_int_t)m->standing.since, "ever", m->standing.ever, "told", tunnel_status_name(m->standing.told),
+                             "drained", m->drained, "connectors", words_json(m), "version", m->version, "version_hash", hash);
     char *text = json_dumps(json, JSON_COMPACT);
     bool written = write_at(state_dir, id, state_suffix, text, false, error);
     free(text);
@@ -231,7 +235,8 @@ static void read_memory(const json_t *json, struct tunnel_memory *out)
     const char *hash = json_string_value(json_object_get(json, "version_hash"));
     json_t *word;
     size_t i;
-    out->standing = (struct tunnel_standing){ .status = status_named(json_object_get(json, "status")), .told = status_named(json_object_get(json, "told")),
+    out->standing = (struct tunnel_standing){ .status = status_named(json_object_get(json, "status")),
+                                              .told = status_named(json_object_get(json, "told")),
                                               .since = (nsec_t)json_integer_value(json_object_get(json, "since")),
                                               .ever = json_is_true(json_object_get(json, "ever")) };
     out->drained = json_is_true(json_object_get(json, "drained"));

@@ -1,5 +1,5 @@
-/* How the registry's tunnels are kept: `tunnels/UUID.json` is a credentials file as cloudflared reads it, with our own members in it, written once;
- * `tunnels/UUID.state` is what is remembered while it runs. Control thread. */
+/* How the registry's tunnels are kept: `tunnels/UUID.json` is a credentials file as cloudflared reads it, with our own members
+ * in it, written once; `tunnels/UUID.state` is what is remembered while it runs. Control thread. */
 #ifndef PENSTOCK_CONTROL_TUNNEL_FILE_H
 #define PENSTOCK_CONTROL_TUNNEL_FILE_H
 
@@ -40,9 +40,11 @@ bool tunnel_file_write(const char *state_dir, const struct tunnel_file *, char e
 /* Both files; what is missing is no error. */
 bool tunnel_file_remove(const char *state_dir, const char *id, char error[static STATE_FILE_ERROR_SIZE]);
 /* Each that is there. False with a message that names the file that is none. The credentials are cleared after each call. */
-bool tunnel_file_each(const char *state_dir, void (*each)(void *arg, const struct tunnel_file *), void *arg, char error[static STATE_FILE_ERROR_SIZE]);
+bool tunnel_file_each(const char *state_dir, void (*each)(void *arg, const struct tunnel_file *), void *arg,
+                      char error[static STATE_FILE_ERROR_SIZE]);
 
-bool tunnel_memory_write(const char *state_dir, const char *id, const struct tunnel_memory *, char error[static STATE_FILE_ERROR_SIZE]);
+bool tunnel_memory_write(const char *state_dir, const char *id, const struct tunnel_memory *,
+                         char error[static STATE_FILE_ERROR_SIZE]);
 /* False: nothing is remembered, or nothing that can be read (which is logged): *out is that of a new tunnel. */
 bool tunnel_memory_read(const char *state_dir, const char *id, struct tunnel_memory *out);
 

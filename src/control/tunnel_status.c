@@ -50,13 +50,14 @@ static void say_connections(struct tunnel_standing *s, const struct tunnel_count
     unsigned expected = n->connectors * n->expected;
     int m;
     if (n->connections < expected)
-        m = snprintf(s->reason, sizeof s->reason, "%u of %u connections that %u connector%s should have", n->connections, expected, n->connectors,
-                     plural(n->connectors));
+        m = snprintf(s->reason, sizeof s->reason, "%u of %u connections that %u connector%s should have", n->connections, expected,
+                     n->connectors, plural(n->connectors));
     else
-        m = snprintf(s->reason, sizeof s->reason, "%u connection%s of %u connector%s", n->connections, plural(n->connections), n->connectors,
-                     plural(n->connectors));
+        m = snprintf(s->reason, sizeof s->reason, "%u connection%s of %u connector%s", n->connections, plural(n->connections),
+                     n->connectors, plural(n->connectors));
     if (n->sick)
-        snprintf(s->reason + m, sizeof s->reason - (size_t)m, ", %u of them carr%s no requests", n->sick, n->sick == 1 ? "ies" : "y");
+        snprintf(s->reason + m, sizeof s->reason - (size_t)m, ", %u of them carr%s no requests", n->sick,
+                 n->sick == 1 ? "ies" : "y");
 }
 
 static void say(struct tunnel_standing *s, const struct tunnel_count *n)
@@ -64,7 +65,8 @@ static void say(struct tunnel_standing *s, const struct tunnel_count *n)
     if (n->connections)
         say_connections(s, n);
     else if (s->ever && n->last_end)
-        snprintf(s->reason, sizeof s->reason, "no connector is connected; the last connection ended: %.*s", VERDICT_TEXT_SIZE / 2, n->last_end);
+        snprintf(s->reason, sizeof s->reason, "no connector is connected; the last connection ended: %.*s", VERDICT_TEXT_SIZE / 2,
+                 n->last_end);
     else if (s->ever && !s->grace_until)
         snprintf(s->reason, sizeof s->reason, "no connector is connected");
 }

@@ -1,10 +1,10 @@
 /* What a tunnel's connections make of its status, and when that is told: a state machine on a clock that is handed in. Pure.
  *
- * healthy: as many connections as each of its connectors should have; degraded: some, but fewer; down: none, but there were; inactive: never
- * connected. Shown at once; told at once too, but for these:
+ * healthy: as many connections as each of its connectors should have; degraded: some, but fewer; down: none, but there were;
+ * inactive: never connected. Shown at once; told at once too, but for these:
  * - degraded is told once it has lasted, for a connector opens its connections one after the other, a second apart;
- * - that connections which a former process of ours had are gone, all or some, is told only after TUNNEL_GRACE: each takes its time to come
- *   back. */
+ * - that connections which a former process of ours had are gone, all or some, is told only after TUNNEL_GRACE: each takes its
+ *   time to come back. */
 #ifndef PENSTOCK_CONTROL_TUNNEL_STATUS_H
 #define PENSTOCK_CONTROL_TUNNEL_STATUS_H
 

@@ -113,7 +113,8 @@ static void take_secret(struct tunnel_entry *e, const struct edge_tunnel_conf *c
     snprintf(e->credentials.tunnel, sizeof e->credentials.tunnel, "%s", e->tunnel->id);
     snprintf(e->credentials.account, sizeof e->credentials.account, "%s", TUNNELS_ACCOUNT);
     e->any_account = true;
-    if (!base64_decode(slice_of(conf->secret), BASE64_PADDING_OPTIONAL, e->credentials.secret, sizeof e->credentials.secret, &e->credentials.secret_size))
+    if (!base64_decode(slice_of(conf->secret), BASE64_PADDING_OPTIONAL, e->credentials.secret, sizeof e->credentials.secret,
+                       &e->credentials.secret_size))
         e->credentials.secret_size = 0; /* which lets nobody in */
 }
 
@@ -132,8 +133,10 @@ static void say_who_hides(const struct tunnels *t, const struct edge_tunnel_conf
 {
     const struct tunnel_entry *other = by_name(t, conf->name);
     if (other && !other->in_file)
-        log_warning("edge", "tunnel %s of the configuration has the name of %s, which was created at run time and is left out: delete one of them",
-                    conf->name, other->tunnel->id);
+        log_warning(
+            "edge",
+            "tunnel %s of the configuration has the name of %s, which was created at run time and is left out: delete one of them",
+            conf->name, other->tunnel->id);
 }
 
 /* A tunnel's name stands in views that are out already: with another name, or another secret, it is another tunnel. */
@@ -185,8 +188,10 @@ static void follow_settings(struct tunnels *t, const struct edge_conf *edge)
 {
     snprintf(t->location, sizeof t->location, "%s", edge->location ? edge->location : "");
     t->expected = edge->expected_connections ? edge->expected_connections : 1;
-    t->connectors_max = edge->connectors_max && edge->connectors_max < TUNNEL_CONNECTORS_MAX ? edge->connectors_max : TUNNEL_CONNECTORS_MAX;
-    t->connections_max = edge->connections_max && edge->connections_max < TUNNEL_CONNECTIONS_MAX ? edge->connections_max : TUNNEL_CONNECTIONS_MAX;
+    t->connectors_max =
+        edge->connectors_max && edge->connectors_max < TUNNEL_CONNECTORS_MAX ? edge->connectors_max : TUNNEL_CONNECTORS_MAX;
+    t->connections_max =
+        edge->connections_max && edge->connections_max < TUNNEL_CONNECTIONS_MAX ? edge->connections_max : TUNNEL_CONNECTIONS_MAX;
 }
 
 /* Nobody dials any more, and who did is told to go. */

@@ -1,17 +1,17 @@
-/* The registry: the tunnels of our edge, who may connect as them, who is connected, and since when. Made from the configuration and the
- * state directory (`tunnels/UUID.json`, a credentials file with our own members beside cloudflared's). Control thread.
+/* The registry: the tunnels of our edge, who may connect as them, who is connected, and since when. Made from the configuration
+ * and the state directory (`tunnels/UUID.json`, a credentials file with our own members beside cloudflared's). Control thread.
  *
- * It answers the registrations that workers ask about, keeps the views of balance/tunnel.h up to date, decides which worker gets a connection
- * (the one with the fewest of that tunnel), tells the bus tunnel.healthy|degraded|inactive, pushes configurations and compares what connectors say
- * of theirs. */
+ * It answers the registrations that workers ask about, keeps the views of balance/tunnel.h up to date, decides which worker gets
+ * a connection (the one with the fewest of that tunnel), tells the bus tunnel.healthy|degraded|inactive, pushes configurations
+ * and compares what connectors say of theirs. */
 #ifndef PENSTOCK_CONTROL_TUNNELS_H
 #define PENSTOCK_CONTROL_TUNNELS_H
 
 #include "control/control.h"
 #include "edge/edge.h"
 
-/* The account of tunnels that were made without one. Connectors never interpret it; a tunnel of the configuration file, which names none,
- * takes connectors of any. */
+/* The account of tunnels that were made without one. Connectors never interpret it; a tunnel of the configuration file, which
+ * names none, takes connectors of any. */
 #define TUNNELS_ACCOUNT "penstock"
 
 struct tunnels;
@@ -26,8 +26,8 @@ void tunnels_set_config(struct tunnels *, const struct config *);
 struct tunnel *tunnels_find(struct tunnels *, const char *id_or_name);
 /* Gives the endpoints of our edge their tunnels: of a configuration that is about to be published. */
 void tunnels_attach(struct tunnels *, struct config *);
-/* The same configuration with the tunnels that join its pools: those that match a pattern and were connected at least once. Takes the
- * reference over. NULL with errors. */
+/* The same configuration with the tunnels that join its pools: those that match a pattern and were connected at least once.
+ * Takes the reference over. NULL with errors. */
 struct config *tunnels_join(struct tunnels *, struct config *, struct conf_messages *);
 /* Does `identical` keep this endpoint's tunnel out of use? `why` says so in words. */
 enum tunnels_refusal { TUNNELS_USE, TUNNELS_WAIT /* its rules are not known yet */, TUNNELS_REFUSE };
@@ -39,8 +39,15 @@ void tunnels_on_line_changed(void *control, const char *tunnel, uint64_t line, e
 void tunnels_on_local_configuration(void *control, const char *tunnel, const char *connector, const char *json, size_t n);
 void tunnels_on_pushed(void *control, const char *tunnel, const char *connector, int version, bool applied, const char *answer);
 
-enum tunnels_result { TUNNELS_DONE, TUNNELS_NOT_FOUND, TUNNELS_EXISTS, TUNNELS_CONNECTED /* deleting needs force */, TUNNELS_IN_FILE /* of the configuration file: change it there */,
-                      TUNNELS_BAD_NAME, TUNNELS_FAILED /* see the message */ };
+enum tunnels_result {
+    TUNNELS_DONE,
+    TUNNELS_NOT_FOUND,
+    TUNNELS_EXISTS,
+    TUNNELS_CONNECTED /* deleting needs force */,
+    TUNNELS_IN_FILE /* of the configuration file: change it there */,
+    TUNNELS_BAD_NAME,
+    TUNNELS_FAILED /* see the message */
+};
 /* Makes UUID and secret and writes the credentials file (0600). `account` NULL: TUNNELS_ACCOUNT; `secret`: cloudflared makes it
  * itself; n 0: it is made here. */
 enum tunnels_result tunnels_create(struct tunnels *, const char *name, const char *account, struct slice secret,

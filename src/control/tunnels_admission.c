@@ -1,4 +1,5 @@
-/* Who may connect: the registration of one connection. Every mismatch is answered alike, so that nobody learns which tunnels there are. */
+/* Who may connect: the registration of one connection. Every mismatch is answered alike, so that nobody learns which tunnels
+ * there are. */
 #include "control/registry.h"
 
 #include "base/log.h"
@@ -38,7 +39,8 @@ static void log_refusal(struct tunnels *t, const struct edge_registration *r, co
     log_warning("edge", "refused a connector from %s for tunnel %s: %s", peer, r->credentials.tunnel, why);
 }
 
-static void refuse(struct tunnels *t, const struct edge_registration *r, const char *why, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void refuse(struct tunnels *t, const struct edge_registration *r, const char *why, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 static void refuse(struct tunnels *t, const struct edge_registration *r, const char *why, const char *format, ...)
 {
     struct edge_answer answer = { .accepted = false };
@@ -101,7 +103,8 @@ static bool is_within_limits(struct tunnel_entry *e, const struct edge_registrat
     char why[128];
     if (!has_room_for(e, registry_connector(e, r->connector))) {
         snprintf(why, sizeof why, "it has %u connectors, the most that a tunnel may have", t->connectors_max);
-        refuse(t, r, why, UNAUTHORIZED "tunnel %s has %u connectors already, the most it may have", e->tunnel->name, t->connectors_max);
+        refuse(t, r, why, UNAUTHORIZED "tunnel %s has %u connectors already, the most it may have", e->tunnel->name,
+               t->connectors_max);
         return false;
     }
     unsigned lines = e->n_lines - (former ? 1 : 0);
@@ -146,7 +149,8 @@ static struct tunnel_line *make_line(struct tunnel_entry *e, const struct edge_r
     return line;
 }
 
-static void answer_yes(struct tunnel_entry *e, const struct edge_registration *r, struct connector_entry *c, struct tunnel_line *line)
+static void answer_yes(struct tunnel_entry *e, const struct edge_registration *r, struct connector_entry *c,
+                       struct tunnel_line *line)
 {
     struct tunnels *t = e->tunnels;
     struct edge_answer answer = { .accepted = true, .tunnel = tunnel_ref(e->tunnel), .connector = tunnel_connector_ref(c->shared),
@@ -160,8 +164,10 @@ static void log_arrival(const struct tunnel_entry *e, const struct edge_registra
     char peer[ADDRESS_TEXT_SIZE];
     address_format(&r->peer, peer);
     if (c->n_lines == 1)
-        log_notice("edge", "tunnel %s: connector %s (cloudflared %s, %s) connected from %s", e->tunnel->name, r->connector, r->version, r->arch, peer);
-    log_info("edge", "tunnel %s: connection %u of connector %s from %s, try %u", e->tunnel->name, r->index, r->connector, peer, r->attempts + 1);
+        log_notice("edge", "tunnel %s: connector %s (cloudflared %s, %s) connected from %s", e->tunnel->name, r->connector,
+                   r->version, r->arch, peer);
+    log_info("edge", "tunnel %s: connection %u of connector %s from %s, try %u", e->tunnel->name, r->index, r->connector, peer,
+             r->attempts + 1);
 }
 
 static void let_in(struct tunnel_entry *e, const struct edge_registration *r, struct line_entry *former)

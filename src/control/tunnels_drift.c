@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-/* Connectors are restarted one after the other, and a change is rolled from tunnel to tunnel: differences that pass are not told. */
+/* Connectors are restarted one after the other, and a change is rolled from tunnel to tunnel: differences that pass are not
+ * told. */
 #define DRIFT_SETTLING (10 * NSEC_PER_SEC)
 /* A connector reports its rules right after it has registered (cloudflared gives up after 5 s). */
 #define RULES_WAIT (5 * NSEC_PER_SEC)

@@ -30,8 +30,8 @@ static json_t *probe_json(const struct line_probe *p)
 {
     if (!p->at)
         return json_null();
-    return json_pack("{s:o, s:b, s:o, s:o}", "at", status_time_json(p->at), "pass", p->pass, "monitor", status_text_json(p->monitor), "detail",
-                     status_text_json(p->detail));
+    return json_pack("{s:o, s:b, s:o, s:o}", "at", status_time_json(p->at), "pass", p->pass, "monitor",
+                     status_text_json(p->monitor), "detail", status_text_json(p->detail));
 }
 
 static json_t *rtt_json(const struct tunnel_line *line)
@@ -44,9 +44,9 @@ static json_t *line_json(const struct tunnels *t, const struct line_entry *l)
 {
     const struct tunnel_line *line = l->line;
     char id[UUID_TEXT_SIZE];
-    json_t *out = json_pack("{s:s, s:i, s:o, s:o, s:o, s:s}", "id", uuid_format(line->uuid, id), "index", (int)line->index, "location",
-                            status_text_json(t->location), "opened_at", status_time_json(line->opened_wall), "origin_ip",
-                            host_json(&line->peer), "status", line_status(l));
+    json_t *out = json_pack("{s:s, s:i, s:o, s:o, s:o, s:s}", "id", uuid_format(line->uuid, id), "index", (int)line->index,
+                            "location", status_text_json(t->location), "opened_at", status_time_json(line->opened_wall),
+                            "origin_ip", host_json(&line->peer), "status", line_status(l));
     json_object_set_new(out, "reason", l->sick ? status_text_json(l->sick_detail) : json_null());
     json_object_set_new(out, "in_flight", json_integer(atomic_load_explicit(&line->in_flight, memory_order_relaxed)));
     json_object_set_new(out, "rtt_ms", rtt_json(line));
@@ -100,8 +100,8 @@ static json_t *address_of(const struct tunnel_entry *e, const struct connector_e
 static json_t *connector_json(const struct tunnel_entry *e, const struct connector_entry *c)
 {
     const struct tunnel_connector *s = c->shared;
-    json_t *out = json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", s->id, "version", status_text_json(s->version), "arch", status_text_json(s->arch),
-                            "origin_ip", address_of(e, c), "run_at", status_time_json(s->run_at_wall));
+    json_t *out = json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", s->id, "version", status_text_json(s->version), "arch",
+                            status_text_json(s->arch), "origin_ip", address_of(e, c), "run_at", status_time_json(s->run_at_wall));
     json_object_set_new(out, "features", features_json(c));
     json_object_set_new(out, "drained", json_boolean(atomic_load_explicit(&c->shared->drained, memory_order_relaxed)));
     json_object_set_new(out, "weight", json_real(atomic_load_explicit(&c->shared->weight, memory_order_relaxed)));
@@ -133,7 +133,8 @@ static json_t *endpoints_json(const struct tunnel_entry *e)
 
 static json_t *drift_json(const struct drift *d)
 {
-    return json_pack("{s:s, s:s, s:o, s:b}", "subject", d->subject, "compared_with", d->other, "difference", status_text_json(d->words), "told", d->told);
+    return json_pack("{s:s, s:s, s:o, s:b}", "subject", d->subject, "compared_with", d->other, "difference",
+                     status_text_json(d->words), "told", d->told);
 }
 
 static json_t *drifts_json(const struct tunnel_entry *e)
@@ -156,8 +157,9 @@ static void add_rules(json_t *out, const struct tunnel_entry *e)
 static json_t *tunnel_json(const struct tunnel_entry *e)
 {
     const struct tunnel_standing *s = &e->memory.standing;
-    json_t *out = json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", e->tunnel->id, "name", e->tunnel->name, "status", tunnel_status_name(s->status), "since",
-                            status_time_json(s->since), "reason", status_text_json(s->reason));
+    json_t *out =
+        json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", e->tunnel->id, "name", e->tunnel->name, "status",
+                  tunnel_status_name(s->status), "since", status_time_json(s->since), "reason", status_text_json(s->reason));
     json_object_set_new(out, "edge", json_true());
     json_object_set_new(out, "source", json_string(e->in_file ? "file" : "state"));
     json_object_set_new(out, "account", json_string(e->credentials.account));

@@ -227,7 +227,8 @@ void registry_usability_changed(struct tunnel_entry *e)
 
 static void log_end(const struct tunnel_entry *e, const struct line_entry *l, const char *detail)
 {
-    log_info("edge", "tunnel %s: connection %u of connector %s ended: %s", e->tunnel->name, l->line->index, l->connector->shared->id, detail);
+    log_info("edge", "tunnel %s: connection %u of connector %s ended: %s", e->tunnel->name, l->line->index,
+             l->connector->shared->id, detail);
     if (l->connector->n_lines == 1)
         log_notice("edge", "tunnel %s: connector %s is gone: %s", e->tunnel->name, l->connector->shared->id, detail);
 }
@@ -244,7 +245,8 @@ static void end_line(struct tunnel_entry *e, struct line_entry *l, enum reason r
     registry_lines_changed(e);
 }
 
-void tunnels_on_line_changed(void *arg, const char *tunnel, uint64_t line, enum line_state state, enum reason reason, const char *detail)
+void tunnels_on_line_changed(void *arg, const char *tunnel, uint64_t line, enum line_state state, enum reason reason,
+                             const char *detail)
 {
     struct control *control = arg;
     struct tunnel_entry *e = registry_by_id(control->registry, tunnel);
@@ -255,7 +257,8 @@ void tunnels_on_line_changed(void *arg, const char *tunnel, uint64_t line, enum 
         end_line(e, l, reason, detail);
     } else if (state == LINE_DRAINING && !l->draining) {
         l->draining = true;
-        log_info("edge", "tunnel %s: connection %u of connector %s is going", e->tunnel->name, l->line->index, l->connector->shared->id);
+        log_info("edge", "tunnel %s: connection %u of connector %s is going", e->tunnel->name, l->line->index,
+                 l->connector->shared->id);
         snprintf(e->last_end, sizeof e->last_end, "%s", detail && *detail ? detail : "the connector stopped");
         registry_recount(e);
     }
@@ -266,10 +269,11 @@ void tunnels_on_line_changed(void *arg, const char *tunnel, uint64_t line, enum 
 static void log_sickness(const struct tunnel_entry *e, const struct line_entry *l, bool sick, const char *detail)
 {
     if (sick)
-        log_warning("edge", "tunnel %s: connection %u of connector %s carries no requests and is not used: %s", e->tunnel->name, l->line->index,
-                    l->connector->shared->id, detail);
+        log_warning("edge", "tunnel %s: connection %u of connector %s carries no requests and is not used: %s", e->tunnel->name,
+                    l->line->index, l->connector->shared->id, detail);
     else
-        log_notice("edge", "tunnel %s: connection %u of connector %s carries requests again", e->tunnel->name, l->line->index, l->connector->shared->id);
+        log_notice("edge", "tunnel %s: connection %u of connector %s carries requests again", e->tunnel->name, l->line->index,
+                   l->connector->shared->id);
 }
 
 void tunnels_set_sick(struct tunnels *t, const char *id, uint64_t line, bool sick, const char *detail)

@@ -56,7 +56,8 @@ enum tunnels_result tunnels_create(struct tunnels *t, const char *name, const ch
     if (!account_tag_is_valid(slice_of(account)))
         return fail(error, "an account is 1 to 64 letters, digits, - and _");
     if (!t->control->state_dir)
-        return fail(error, "there is no state directory to keep a tunnel in: give --state-dir, or put the tunnel into the configuration");
+        return fail(error,
+                    "there is no state directory to keep a tunnel in: give --state-dir, or put the tunnel into the configuration");
     if (secret.n && (secret.n < TUNNEL_SECRET_MIN || secret.n > TUNNEL_SECRET_MAX))
         return fail(error, "a secret is 32 to 128 bytes");
     make_credentials(account, secret, out);
@@ -110,8 +111,8 @@ enum tunnels_result tunnels_cleanup(struct tunnels *t, const char *id_or_name, c
     struct tunnel_entry *e = registry_find(t, id_or_name);
     if (!e || !knows_connector(e, connector))
         return TUNNELS_NOT_FOUND;
-    log_notice("operator", "tunnel %s: connections of %s%s are dropped", e->tunnel->name, connector ? "connector " : "all connectors",
-               connector ? connector : "");
+    log_notice("operator", "tunnel %s: connections of %s%s are dropped", e->tunnel->name,
+               connector ? "connector " : "all connectors", connector ? connector : "");
     registry_close_all(e, connector, "dropped by the operator");
     return TUNNELS_DONE;
 }
@@ -155,8 +156,8 @@ enum tunnels_result tunnels_drain(struct tunnels *t, const char *id_or_name, con
     struct tunnel_entry *e = registry_find(t, id_or_name);
     if (!e || !knows_connector(e, connector))
         return TUNNELS_NOT_FOUND;
-    log_notice("operator", "tunnel %s: %s%s %s", e->tunnel->name, connector ? "connector " : "all connectors", connector ? connector : "",
-               drained ? "drained" : "used again");
+    log_notice("operator", "tunnel %s: %s%s %s", e->tunnel->name, connector ? "connector " : "all connectors",
+               connector ? connector : "", drained ? "drained" : "used again");
     if (!connector) {
         drain_all(&e->memory, drained);
     } else {
@@ -175,7 +176,8 @@ enum tunnels_result tunnels_weigh(struct tunnels *t, const char *id_or_name, con
         return TUNNELS_NOT_FOUND;
     if (!isfinite(weight) || weight < 0)
         return TUNNELS_FAILED;
-    log_notice("operator", "tunnel %s: weight %g for %s%s", e->tunnel->name, weight, connector ? "connector " : "all connectors", connector ? connector : "");
+    log_notice("operator", "tunnel %s: weight %g for %s%s", e->tunnel->name, weight, connector ? "connector " : "all connectors",
+               connector ? connector : "");
     if (connector)
         tunnel_memory_make(&e->memory, connector)->weight = weight;
     for (unsigned i = 0; !connector && i < e->n_connectors; i++)

@@ -57,7 +57,8 @@ static void send_rules(struct tunnel_entry *e, struct connector_entry *c, const 
     c->push.deadline = now + PUSH_ANSWER_WAIT;
     set_state(c, PUSH_SENT, c->push.deadline);
     trace(TRACE_EDGE, "tunnel %s: version %d of its configuration goes to connector %s", e->tunnel->name, version, c->shared->id);
-    edge_worker_post_push(registry_worker(e->tunnels, atomic_load_explicit(&line->worker, memory_order_relaxed)), line->id, version, json, strlen(json));
+    edge_worker_post_push(registry_worker(e->tunnels, atomic_load_explicit(&line->worker, memory_order_relaxed)), line->id, version,
+                          json, strlen(json));
     free(json);
 }
 
@@ -74,7 +75,8 @@ static void begin(struct tunnel_entry *e, struct connector_entry *c, nsec_t now)
 static void give_up(const struct tunnel_entry *e, struct connector_entry *c)
 {
     set_state(c, PUSH_UNANSWERED, 0);
-    log_warning("edge", "tunnel %s: connector %s did not answer the configuration that was pushed to it", e->tunnel->name, c->shared->id);
+    log_warning("edge", "tunnel %s: connector %s did not answer the configuration that was pushed to it", e->tunnel->name,
+                c->shared->id);
 }
 
 static void go_on(struct tunnel_entry *e, struct connector_entry *c, nsec_t now)
@@ -118,7 +120,8 @@ static int applied_version(const char *answer)
 static void take_applied(struct tunnel_entry *e, struct connector_entry *c)
 {
     set_state(c, PUSH_APPLIED, 0);
-    log_info("edge", "tunnel %s: connector %s follows version %d of its configuration", e->tunnel->name, c->shared->id, c->push.version);
+    log_info("edge", "tunnel %s: connector %s follows version %d of its configuration", e->tunnel->name, c->shared->id,
+             c->push.version);
     registry_configuration_changed(e);
 }
 
@@ -134,8 +137,8 @@ static void take_refused(struct tunnel_entry *e, struct connector_entry *c)
 {
     bool was_rolling = e->tunnels->rolling == e;
     set_state(c, PUSH_REFUSED, 0);
-    log_warning("edge", "tunnel %s: connector %s refuses its configuration (its own log says why)%s", e->tunnel->name, c->shared->id,
-                was_rolling ? ": the change goes no further" : "");
+    log_warning("edge", "tunnel %s: connector %s refuses its configuration (its own log says why)%s", e->tunnel->name,
+                c->shared->id, was_rolling ? ": the change goes no further" : "");
     tell_push_refused(e->tunnels->control, e->tunnel, c->shared->id, c->push.version, c->push.answer, was_rolling);
     if (was_rolling)
         stop_rolling(e->tunnels);
@@ -191,7 +194,8 @@ void registry_set_ingress(struct tunnel_entry *e, const struct edge_ingress *ing
     e->ingress_hash = hash;
     e->rolling = ingress && e->n_lines;
     if (!ingress)
-        log_notice("edge", "tunnel %s has no rules in the configuration any more: its connectors keep those they have", e->tunnel->name);
+        log_notice("edge", "tunnel %s has no rules in the configuration any more: its connectors keep those they have",
+                   e->tunnel->name);
 }
 
 static void begin_turn(struct tunnel_entry *e, nsec_t now)

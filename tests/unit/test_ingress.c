@@ -22,10 +22,12 @@ static json_t *read_rules(const char *json)
 static void reported_equals_pushed(void **state)
 {
     (void)state;
-    json_t *reported = read_rules("{\"__configuration_flags\":{\"loglevel\":\"info\",\"metrics\":\"127.0.0.1:20241\"},"
-                                  "\"ingress\":[{\"hostname\":\"app.test\",\"path\":\"\",\"service\":\"http://a\",\"originRequest\":{}},"
-                                  "{\"service\":\"http_status:404\",\"originRequest\":{\"noTLSVerify\":false}}],\"warp-routing\":{}}");
-    json_t *pushed = read_rules("{\"originRequest\":null, \"ingress\": [ {\"service\":\"http://a\",\"hostname\":\"app.test\"}, " CATCH_ALL " ]}");
+    json_t *reported =
+        read_rules("{\"__configuration_flags\":{\"loglevel\":\"info\",\"metrics\":\"127.0.0.1:20241\"},"
+                   "\"ingress\":[{\"hostname\":\"app.test\",\"path\":\"\",\"service\":\"http://a\",\"originRequest\":{}},"
+                   "{\"service\":\"http_status:404\",\"originRequest\":{\"noTLSVerify\":false}}],\"warp-routing\":{}}");
+    json_t *pushed = read_rules(
+        "{\"originRequest\":null, \"ingress\": [ {\"service\":\"http://a\",\"hostname\":\"app.test\"}, " CATCH_ALL " ]}");
     char words[INGRESS_DIFFERENCE_SIZE];
     assert_non_null(reported);
     assert_true(json_equal(reported, pushed));
@@ -75,7 +77,8 @@ static void order_of_rules_counts(void **state)
 {
     char words[INGRESS_DIFFERENCE_SIZE];
     (void)state;
-    json_t *here = read_rules(INGRESS(RULE("a", "http://x") "," RULE("b", "http://y"))), *there = read_rules(INGRESS(RULE("b", "http://y") "," RULE("a", "http://x")));
+    json_t *here = read_rules(INGRESS(RULE("a", "http://x") "," RULE("b", "http://y"))),
+           *there = read_rules(INGRESS(RULE("b", "http://y") "," RULE("a", "http://x")));
     assert_true(ingress_difference(here, there, words));
     json_decref(here);
     json_decref(there);
@@ -83,7 +86,9 @@ static void order_of_rules_counts(void **state)
 
 static void what_has_no_rules_is_refused(void **state)
 {
-    static const char *const cases[] = { "", "nonsense", "[]", "{}", "{\"ingress\":{}}", "{\"ingress\":[],\"ingress\":[]}", "{\"ingress\":[\"\xff\"]}" };
+    static const char *const cases[] = {
+        "", "nonsense", "[]", "{}", "{\"ingress\":{}}", "{\"ingress\":[],\"ingress\":[]}", "{\"ingress\":[\"\xff\"]}"
+    };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_null(read_rules(cases[i]));

@@ -106,7 +106,8 @@ static void faster_with_more_up_to_eight(void **state)
     assert_int_equal(lines_pace(&f->results), LINES_PER_INTERVAL);
 }
 
-/* "3f" is a failure over connection 3, "3p" a pass, "3b" a blocked probe; a second passes between them. Returns which count: "y", "n". */
+/* "3f" is a failure over connection 3, "3p" a pass, "3b" a blocked probe; a second passes between them. Returns which count:
+ * "y", "n". */
 static const char *feed(struct fixture *f, const char *results)
 {
     static const struct monitor monitor = { .name = "app", .consecutive_up = 2, .consecutive_down = 3 };

@@ -1,5 +1,5 @@
-/* The registry of our edge's tunnels: who is let in, what the operator says, rules pushed and compared, and what a restart leaves. Workers are
- * stood in for by what is posted to them, time is scripted. */
+/* The registry of our edge's tunnels: who is let in, what the operator says, rules pushed and compared, and what a restart
+ * leaves. Workers are stood in for by what is posted to them, time is scripted. */
 #include "control/registry.h"
 
 #include "test_folder.h"
@@ -31,14 +31,21 @@ enum { WORKERS = 3, POSTS_MAX = 256, EVENTS_MAX = 64, PATIENCE_S = 20 };
 #define SECRET "U1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1M="       /* 32 times S */
 #define OTHER_SECRET "VFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFQ=" /* 32 times T */
 
-#define EDGE_BEGIN "edge = { addresses = [ \"127.0.0.1:17844\" ]; location = \"ams01\"; expected_connections = 2; advertise = [ \"edge.test:7844\" ];\n"
-#define TUNNELS "tunnels = ( { id = \"" AMS "\"; name = \"ams\"; secret = \"" SECRET "\"; }, { id = \"" FRA "\"; name = \"fra\"; secret = \"" SECRET "\"; } );\n"
-#define REST "listeners = ( { address = \"127.0.0.1:8080\"; } );\n" \
+#define EDGE_BEGIN \
+    "edge = { addresses = [ \"127.0.0.1:17844\" ]; location = \"ams01\"; expected_connections = 2; advertise = [ " \
+    "\"edge.test:7844\" ];\n"
+#define TUNNELS \
+    "tunnels = ( { id = \"" AMS "\"; name = \"ams\"; secret = \"" SECRET "\"; }, { id = \"" FRA \
+    "\"; name = \"fra\"; secret = \"" SECRET "\"; } );\n"
+#define REST \
+    "listeners = ( { address = \"127.0.0.1:8080\"; } );\n" \
     "monitors = ( { name = \"app\"; type = \"http\"; interval = \"1h\"; interval_turning = \"1h\"; timeout = \"1s\"; } );\n" \
-    "pools = ( { name = \"europe\"; monitors = [ ]; endpoints = ( { name = \"ams\"; tunnel = \"ams\"; }, { tunnel = \"fra\"; }, { tunnels = \"app-*\"; identical = true; } ); } );\n" \
+    "pools = ( { name = \"europe\"; monitors = [ ]; endpoints = ( { name = \"ams\"; tunnel = \"ams\"; }, { tunnel = \"fra\"; }, " \
+    "{ tunnels = \"app-*\"; identical = true; } ); } );\n" \
     "load_balancers = ( { hostnames = [ \"app.test\" ]; default_pools = [ \"europe\" ]; } );\n"
 static const char configuration[] = EDGE_BEGIN TUNNELS "};\n" REST;
-#define PUSHING(service) EDGE_BEGIN TUNNELS "ingress = ( { tunnels = [ \"ams\", \"fra\" ]; rules = ( { service = \"" service "\"; } ); } ); };\n" REST
+#define PUSHING(service) \
+    EDGE_BEGIN TUNNELS "ingress = ( { tunnels = [ \"ams\", \"fra\" ]; rules = ( { service = \"" service "\"; } ); } ); };\n" REST
 
 struct posted {
     char what; /* "a"nswer, "c"lose, "p"ush, "d"rain */
@@ -330,7 +337,12 @@ struct caller {
 
 static const struct posted *call(struct fixture *f, const struct caller *c)
 {
-    struct edge_registration r = { .ticket = 77, .worker = c->worker, .index = c->index, .version = "2026.8.2", .arch = "linux_amd64", .n_features = 1,
+    struct edge_registration r = { .ticket = 77,
+                                   .worker = c->worker,
+                                   .index = c->index,
+                                   .version = "2026.8.2",
+                                   .arch = "linux_amd64",
+                                   .n_features = 1,
                                    .features = { "serialized_headers" } };
     unsigned before = f->n_posts;
     snprintf(r.connector, sizeof r.connector, "%s", connector_id(c->connector));
@@ -729,7 +741,8 @@ static void a_restart_keeps_status_and_words(void **state)
     assert_int_equal(endpoint(f, "europe/fra")->verdict.state, VERDICT_DOWN);
     dial(f, AMS, 1, 0);
     assert_true(is_drained(f, "ams", 1));
-    assert_true(atomic_load(&registry_connector(registry_find(f->control.registry, "ams"), connector_id(1))->shared->weight) == 0.5);
+    assert_true(atomic_load(&registry_connector(registry_find(f->control.registry, "ams"), connector_id(1))->shared->weight) ==
+                0.5);
     dial(f, AMS, 1, 1);
     pass(f, 100);
     gather_events(f);
@@ -778,7 +791,8 @@ static void a_tunnel_goes_with_its_configuration(void **state)
     struct fixture *f = *state;
     dial(f, FRA, 1, 0);
     forget_posts(f);
-    put_in_force(f, load(EDGE_BEGIN "tunnels = ( { id = \"" AMS "\"; name = \"ams\"; secret = \"" OTHER_SECRET "\"; } ); };\n" REST));
+    put_in_force(f,
+                 load(EDGE_BEGIN "tunnels = ( { id = \"" AMS "\"; name = \"ams\"; secret = \"" OTHER_SECRET "\"; } ); };\n" REST));
     assert_true(f->n_posts == 1 && f->posts[0].what == 'c');
     assert_null(tunnels_find(f->control.registry, "fra"));
     assert_false(call(f, &(struct caller){ AMS, "any", 'S', 1, 0, 0 })->answer.accepted);
@@ -1036,7 +1050,8 @@ static void identical_ones_only(void **state)
     pass(f, 0.2);
     assert_int_equal(r->verdict.state, VERDICT_DOWN);
     assert_int_equal(r->verdict.diagnosis, DIAGNOSIS_CONFIG_DRIFT);
-    assert_string_equal(r->verdict.reason, "down: its rules differ from those of ams: rule 1 (any host): service is http://b here, http://a there");
+    assert_string_equal(r->verdict.reason,
+                        "down: its rules differ from those of ams: rule 1 (any host): service is http://b here, http://a there");
     assert_int_equal(endpoint_usability(r->endpoint, 0), USABLE_ABSENT);
     report(f, id, 7, "{\"ingress\":[{\"service\":\"http://a\"}]}");
     pass(f, 0.2);
@@ -1052,7 +1067,8 @@ static void shown(void **state)
     uint64_t line = dial(f, AMS, 1, 0);
     tunnels_note_probe(f->control.registry, AMS, line, "app", false, "timeout");
     json_t *t = tunnels_one_json(f->control.registry, "ams"), *all = tunnels_json(f->control.registry);
-    const json_t *c = json_array_get(json_object_get(t, "connectors"), 0), *l = json_array_get(json_object_get(c, "connections"), 0);
+    const json_t *c = json_array_get(json_object_get(t, "connectors"), 0),
+                 *l = json_array_get(json_object_get(c, "connections"), 0);
     assert_int_equal(json_array_size(all), 2);
     assert_string_equal(json_string_value(json_object_get(t, "status")), "degraded");
     assert_string_equal(json_string_value(json_object_get(t, "reason")), "1 of 2 connections that 1 connector should have");
