@@ -16,6 +16,8 @@ enum {
     READS_PER_EVENT = 8,
 };
 
+#define REFUSED_FOR (2 * NSEC_PER_SEC) /* how long the connector has to read why */
+
 static const char UPGRADE_FIELD[] = "cf-cloudflared-proxy-connection-upgrade";
 
 static void connection_on_io(struct ev_loop *loop, ev_io *io, int events);
@@ -38,7 +40,7 @@ static void no_stranger_any_more(struct edge_connection *c)
 /* The only place that changes the phase. */
 static void set_phase(struct edge_connection *c, enum connection_phase phase)
 {
-    static const char *const names[] = { "handshake", "stranger", "asked", "moving", "serving", "draining", "closed" };
+    static const char *const names[] = { "handshake", "stranger", "asked", "refused", "moving", "serving", "draining", "closed" };
     trace(TRACE_EDGE, "connection %p: %s -> %s", (void *)c, names[c->phase], names[phase]);
     if (phase >= CONNECTION_SERVING || phase == CONNECTION_MOVING)
         no_stranger_any_more(c);
@@ -358,6 +360,8 @@ static void pass_local_configuration(struct edge_connection *c, struct slice jso
 /* The session is over: at the end of a drain that is as it should be; else the connection is of no more use to it, but its requests end. */
 static void rpc_over(struct edge_connection *c)
 {
+    if (c->phase == CONNECTION_REFUSED)
+        return;
     if (c->phase < CONNECTION_SERVING) {
         log_info("edge", "a connector's registration failed: %s", rpc_end_text(c->rpc.end));
         edge_connection_close(c, REASON_INTERNAL, rpc_end_text(c->rpc.end));
@@ -398,14 +402,26 @@ static void on_control_data(struct edge_connection *c, const uint8_t *bytes, siz
     }
 }
 
+/* The connector does not close the connection itself; but it must have read the answer and ended its control stream before we do, or all it
+ * knows is that the edge closed the connection, and cloudflared exits of that where it would have tried again. */
 static void refuse(struct edge_connection *c, const struct edge_answer *a)
 {
     struct bounded out = rpc_out(c);
     rpc_refuse(&c->rpc, c->register_question, &(struct rpc_refusal){ .cause = slice_of(a->cause) }, &out);
     rpc_written(c, &out);
-    c->close_after = true; /* the connector itself would stay (edge-protocol: after an error it waits) */
+    set_phase(c, CONNECTION_REFUSED);
     timer_disarm(&c->worker->timers, &c->timer);
-    timer_arm(&c->worker->timers, &c->timer, 2 * NSEC_PER_SEC);
+    timer_arm(&c->worker->timers, &c->timer, REFUSED_FOR);
+}
+
+static void control_stream_ended(struct edge_connection *c, const char *how)
+{
+    if (c->phase == CONNECTION_REFUSED)
+        edge_connection_close(c, REASON_NONE, "refused");
+    else if (c->phase < CONNECTION_SERVING)
+        edge_connection_close(c, REASON_RESET, "the control stream ended before the registration");
+    else
+        edge_connection_drain(c, 0, REASON_NONE, how);
 }
 
 static void serve_from_now_on(struct edge_connection *c)
@@ -682,8 +698,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
         if (s && end)
             edge_stream_on_end(s);
-        else if (end && frame->hd.stream_id == c->control_stream)
+        else if (end && frame->hd.stream_id == c->control_stream) {
             rpc_read_end(&c->rpc);
+            control_stream_ended(c, "the control stream ended");
+        }
         break;
     case NGHTTP2_WINDOW_UPDATE:
         if (s)
@@ -711,10 +729,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         edge_stream_on_close(s, error, REASON_RESET);
     else if (id == c->push.stream)
         push_ended(c);
-    else if (id == c->control_stream && c->phase < CONNECTION_SERVING)
-        edge_connection_close(c, REASON_RESET, "the control stream ended before the registration");
     else if (id == c->control_stream)
-        edge_connection_drain(c, 0, REASON_NONE, "the control stream was reset");
+        control_stream_ended(c, "the control stream was reset");
     return 0;
 }
 
@@ -842,7 +858,7 @@ static void finish_if_done(struct edge_connection *c)
     if (c->phase == CONNECTION_DRAINING && !c->n_streams && !c->push.stream)
         say_goodbye(c);
     if (c->close_after && !c->pending && !nghttp2_session_want_write(c->session))
-        edge_connection_close(c, REASON_NONE, c->phase == CONNECTION_DRAINING ? "drained" : "refused");
+        edge_connection_close(c, REASON_NONE, "drained");
 }
 
 /* For whoever looks for a connection that takes a body. */
@@ -1002,6 +1018,7 @@ static void connection_on_timer(struct timer *timer)
     case CONNECTION_HANDSHAKE: edge_connection_close(c, REASON_CLIENT_HANDSHAKE, "the TLS handshake took too long"); break;
     case CONNECTION_STRANGER: edge_connection_close(c, REASON_CLIENT_HEADER_TIMEOUT, "did not register in time"); break;
     case CONNECTION_ASKED: edge_connection_close(c, REASON_INTERNAL, "no decision on its registration in time"); break;
+    case CONNECTION_REFUSED: edge_connection_close(c, REASON_NONE, "refused"); break;
     case CONNECTION_SERVING: look_at_silence(c); break;
     case CONNECTION_DRAINING:
         if (c->grace_until && edge_now(c->worker) >= c->grace_until)

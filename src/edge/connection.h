@@ -22,6 +22,7 @@ enum connection_phase {
     CONNECTION_HANDSHAKE, /* TLS */
     CONNECTION_STRANGER,  /* HTTP/2 is up, the control stream open; the registration is awaited */
     CONNECTION_ASKED,     /* control was asked */
+    CONNECTION_REFUSED,   /* and told so; the connector reads why */
     CONNECTION_MOVING,    /* accepted; on its way to another worker */
     CONNECTION_SERVING,
     CONNECTION_DRAINING,  /* takes no new streams */

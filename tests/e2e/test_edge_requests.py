@@ -40,7 +40,8 @@ def test_get(daemon):
 
 
 def test_what_the_origin_is_told(daemon):
-    for answered in several(daemon, "GET", "/echo", [("X-Many", "one"), ("X-Many", "two"), ("Cookie", "a=b"), ("Connection", "X-Hop"), ("X-Hop", "1")]):
+    headers = [("X-Many", "one"), ("X-Many", "two"), ("Cookie", "a=b"), ("Connection", "X-Hop"), ("X-Hop", "1")]
+    for answered in several(daemon, "GET", "/echo", headers):
         fields = {}
         for name, value in answered.json()["fields"]:
             fields.setdefault(name.lower(), []).append(value)
@@ -110,8 +111,8 @@ def test_old_clients_get_no_chunks(daemon):
 
 def test_events_are_not_held_back(daemon, origin):
     gate = Gate()
-    origin.script("/events", b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", chunked(b"data: 1\n\n", end=b""),
-                  gate, chunked(b"data: 2\n\n"))
+    origin.script("/events", b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+                  chunked(b"data: 1\n\n", end=b""), gate, chunked(b"data: 2\n\n"))
     with daemon.connect() as connection:
         connection.send(request_bytes("GET", "/events"))
         assert connection.read_head().get("Content-Type") == "text/event-stream"
@@ -242,11 +243,12 @@ def test_gzip_stays_packed(daemon, origin):
 
 
 def test_repeated_and_odd_fields(daemon, origin):
-    origin.script("/odd", answer(200, b"ok", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Empty", ""), ("X-Utf", "gr\u00fc\u00dfe".encode().decode("latin-1")),
+    eight_bit = "gr\u00fc\u00dfe".encode().decode("latin-1")
+    origin.script("/odd", answer(200, b"ok", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Empty", ""), ("X-Utf", eight_bit),
                                              ("Keep-Alive", "timeout=5")]))
     for answered in several(daemon, "GET", "/odd"):
         assert answered.all("Set-Cookie") == ["a=1", "b=2"]
-        assert answered.get("X-Empty") == "" and answered.get("X-Utf") == "gr\u00fc\u00dfe".encode().decode("latin-1")
+        assert answered.get("X-Empty") == "" and answered.get("X-Utf") == eight_bit
         assert not answered.all("Keep-Alive")
 
 

@@ -85,10 +85,17 @@ static void do_cut(struct session *s)
     session_fail(s, LOSS_CLOSED, "cut on demand");
 }
 
+static void do_abandon(struct session *s)
+{
+    s->abandoned = true;
+    session_fail(s, LOSS_CLOSED, "abandoned on demand");
+}
+
 static const struct {
     const char *name;
     void (*run)(struct session *);
 } actions[] = {
+    { "abandon", do_abandon },
     { "close", do_close },   { "cut", do_cut }, { "end-control", do_end_control },
     { "goaway", do_goaway }, { "junk", do_junk }, { "reset-control", do_reset_control },
 };
@@ -175,7 +182,7 @@ char *command_run(struct sim *sim, const char *line)
         answer = json_pack("{s:b}", "ok", 1);
     else
         answer = json_pack("{s:s}", "error",
-                           "the commands are status; goaway, junk, reset-control, end-control, close, cut [INDEX]; mute-ping, silent, "
+                           "the commands are status; goaway, junk, reset-control, end-control, close, cut, abandon [INDEX]; mute-ping, silent, "
                            "never-register, wrong-secret, broken-headers, no-meta on|off; refuse N; huge-header BYTES");
     char *text = json_dumps(answer, JSON_COMPACT);
     json_decref(answer);

@@ -2,8 +2,8 @@
  *
  * A command is a line, its answer one line of JSON, {"ok": true} or {"error": "…"}:
  *   status                         connectors and their connections
- *   goaway|reset-control|end-control|junk|close|cut [INDEX]   to the connections of that number, or to all: GOAWAY; RST_STREAM,
- *                                  END_STREAM or junk on the control stream; an end of TCP, in order or by a reset
+ *   goaway|reset-control|end-control|junk|close|cut|abandon [INDEX]   to the connections of that number, or to all: GOAWAY;
+ *                                  RST_STREAM, END_STREAM or junk on the control stream; an end of TCP, in order, by a reset, or unheard
  *   mute-ping|silent|never-register|wrong-secret|broken-headers|no-meta on|off
  *   refuse N                       so many streams are refused from now on
  *   huge-header BYTES              every response of a service gets such a field; 0: none */

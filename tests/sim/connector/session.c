@@ -395,11 +395,11 @@ struct session *session_new(struct connection *c, const struct peer *edge)
 
 static void close_socket(struct session *s)
 {
-    if (s->ssl && s->state == SESSION_OPEN && !s->cut)
+    if (s->ssl && s->state == SESSION_OPEN && !s->cut && !s->abandoned)
         SSL_shutdown(s->ssl);
     ERR_clear_error();
     SSL_free(s->ssl);
-    if (s->fd < 0)
+    if (s->fd < 0 || s->abandoned) /* then the kernel holds it until the process ends, and the edge hears nothing */
         return;
     if (s->cut)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));

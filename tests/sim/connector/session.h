@@ -52,6 +52,7 @@ struct session {
     struct bytes out;     /* what TLS did not take yet */
     bool heard;           /* the preface has come */
     bool cut;             /* end with a reset instead of a close */
+    bool abandoned;       /* forgotten without a word, as behind a router that was switched off */
     uint32_t unreturned;  /* bytes of the connection's window to give back */
     struct list requests;
     struct control control;
