@@ -39,41 +39,17 @@ static void add_channel(struct table *t, const json_t *channel)
 
 static void print_channels(const json_t *list)
 {
-    struct table table;
-    struct terminal terminal;
-    struct text out = { 0 };
-    size_t i;
-    json_t *channel;
-
-    if (!json_array_size(list)) {
-        puts("the configuration has no alert channels");
-        return;
-    }
-    table_init(&table, columns, sizeof columns / sizeof *columns);
-    json_array_foreach (list, i, channel)
-        add_channel(&table, channel);
-    terminal_look(&terminal, stdout);
-    table_write(&table, &terminal, false, &out);
-    table_clear(&table);
-    format_print(&out);
+    format_print_table(columns, sizeof columns / sizeof *columns, list, add_channel,
+                       "the configuration has no alert channels");
 }
 
 static int list(const struct command *self, const void *arg, char *const *operands)
 {
     const struct options *o = arg;
-    struct client *client = client_new(&o->client);
-    json_t *channels = NULL;
 
     (void)self;
     (void)operands;
-    int result = client ? client_get(client, "/v1/alerts", &channels) : EXIT_USAGE;
-    client_close(client);
-    if (result == EXIT_YES && o->json)
-        format_print_json(json_incref(channels));
-    else if (result == EXIT_YES)
-        print_channels(channels);
-    json_decref(channels);
-    return result;
+    return client_show(&o->client, "/v1/alerts", o->json, print_channels);
 }
 
 static const struct command list_command = {

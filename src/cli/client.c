@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "cli/format.h"
 #include "cli/sse.h"
 
 #include <curl/curl.h>
@@ -410,4 +411,19 @@ enum client_stream_end client_stream(struct client *c, const char *path, const c
     text_clear(&s.refusal);
     free(resume);
     return end;
+}
+
+int client_show(const struct client_options *options, const char *path, bool json, void (*print)(const json_t *))
+{
+    struct client *client = client_new(options);
+    json_t *found = NULL;
+    int result = client ? client_get(client, path, &found) : EXIT_USAGE;
+
+    client_close(client);
+    if (result == EXIT_YES && json)
+        format_print_json(json_incref(found));
+    else if (result == EXIT_YES)
+        print(found);
+    json_decref(found);
+    return result;
 }

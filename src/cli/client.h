@@ -46,4 +46,7 @@ enum client_stream_end { STREAM_STOPPED, STREAM_ENDED, STREAM_REFUSED };
 enum client_stream_end client_stream(struct client *, const char *path, const char *last_event_id,
                                      bool (*event)(void *arg, const char *id, const json_t *data), void *arg);
 
+/* Gets what stands at that path and prints it: as it is for programs, by `print` for people. The exit status. */
+int client_show(const struct client_options *, const char *path, bool json, void (*print)(const json_t *));
+
 #endif

@@ -121,6 +121,28 @@ json_int_t format_in_flight(const json_t *connector)
     return n;
 }
 
+void format_print_table(const struct table_column *columns, size_t n_columns, const json_t *rows, void (*add)(struct table *, const json_t *),
+                        const char *none)
+{
+    struct table table;
+    struct terminal terminal;
+    struct text out = { 0 };
+    size_t i;
+    json_t *row;
+
+    if (!json_array_size(rows)) {
+        puts(none);
+        return;
+    }
+    table_init(&table, columns, n_columns);
+    json_array_foreach (rows, i, row)
+        add(&table, row);
+    terminal_look(&terminal, stdout);
+    table_write(&table, &terminal, false, &out);
+    table_clear(&table);
+    format_print(&out);
+}
+
 void format_print_json(json_t *value)
 {
     json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12) | JSON_ENCODE_ANY);

@@ -34,6 +34,10 @@ char *format_tunnel_locations(const json_t *tunnel);
 /* Requests under way over a connector's connections. */
 json_int_t format_in_flight(const json_t *connector);
 
+/* A table of the objects of an array, a row each by `add`, on stdout; instead, where there are none, what that means. */
+void format_print_table(const struct table_column *, size_t n_columns, const json_t *rows, void (*add)(struct table *, const json_t *),
+                        const char *none);
+
 /* Indented, on stdout. Takes the reference over. */
 void format_print_json(json_t *);
 /* Writes it out and empties it. */

@@ -44,23 +44,8 @@ static void add_result(struct table *t, const json_t *result)
 
 static void print_results(const json_t *results)
 {
-    struct table table;
-    struct terminal terminal;
-    struct text out = { 0 };
-    size_t i;
-    json_t *result;
-
-    if (!json_array_size(results)) {
-        puts("the pool has no monitors: traffic alone judges its endpoints");
-        return;
-    }
-    table_init(&table, columns, sizeof columns / sizeof *columns);
-    json_array_foreach (results, i, result)
-        add_result(&table, result);
-    terminal_look(&terminal, stdout);
-    table_write(&table, &terminal, false, &out);
-    table_clear(&table);
-    format_print(&out);
+    format_print_table(columns, sizeof columns / sizeof *columns, results, add_result,
+                       "the pool has no monitors: traffic alone judges its endpoints");
 }
 
 static int judge(const json_t *results)

@@ -53,41 +53,17 @@ static void add_tunnel(struct table *t, const json_t *tunnel)
 
 static void print_tunnels(const json_t *list)
 {
-    struct table table;
-    struct terminal terminal;
-    struct text out = { 0 };
-    size_t i;
-    json_t *tunnel;
-
-    if (!json_array_size(list)) {
-        puts("there is no tunnel: no endpoint of the configuration names one, and our edge has none (penstock tunnel create NAME)");
-        return;
-    }
-    table_init(&table, list_columns, sizeof list_columns / sizeof *list_columns);
-    json_array_foreach (list, i, tunnel)
-        add_tunnel(&table, tunnel);
-    terminal_look(&terminal, stdout);
-    table_write(&table, &terminal, false, &out);
-    table_clear(&table);
-    format_print(&out);
+    format_print_table(list_columns, sizeof list_columns / sizeof *list_columns, list, add_tunnel,
+                       "there is no tunnel: no endpoint of the configuration names one, and our edge has none (penstock tunnel create NAME)");
 }
 
 static int list(const struct command *self, const void *arg, char *const *operands)
 {
     const struct options *o = arg;
-    struct client *client = client_new(&o->client);
-    json_t *tunnels = NULL;
 
     (void)self;
     (void)operands;
-    int result = client ? client_get(client, "/v1/tunnels", &tunnels) : EXIT_USAGE;
-    client_close(client);
-    if (result == EXIT_YES && o->json)
-        format_print_json(json_incref(tunnels));
-    else if (result == EXIT_YES)
-        print_tunnels(tunnels);
-    json_decref(tunnels);
-    return result;
+    return client_show(&o->client, "/v1/tunnels", o->json, print_tunnels);
 }
 
 static const struct command list_command = {
