@@ -249,4 +249,6 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
     if (!has_member(m, "steering"))
         configure_default_steering(l, &lb->steering, m->at);
     lb->hash = lb->name ? config_hash(lb->name) : 0;
+    for (size_t i = 0; i < lb->n_rules; i++)
+        inherit_by_rule(lb, &lb->rules[i]);
 }

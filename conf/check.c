@@ -111,6 +111,8 @@ static bool uses_pool(const struct load_balancer *lb, const struct pool *pool)
     bool used = lb->fallback_pool == pool;
     for (size_t i = 0; i < lb->n_default_pools; i++)
         used = used || lb->default_pools[i] == pool;
+    for (size_t i = 0; i < lb->n_rules; i++)
+        used = used || uses_pool(&lb->rules[i].balancer, pool);
     return used;
 }
 
@@ -237,6 +239,9 @@ static void index_all(struct config *c)
     }
     for (size_t i = 0; i < c->n_load_balancers; i++)
         c->load_balancers[i].index = (unsigned)i;
+    for (size_t i = 0; i < c->n_load_balancers; i++)
+        for (size_t j = 0; j < c->load_balancers[i].n_rules; j++)
+            c->load_balancers[i].rules[j].balancer.index = (unsigned)(c->n_load_balancers + c->n_rules++);
 }
 
 void finish_root(struct loader *l, const struct members *m, void *object)

@@ -14,6 +14,11 @@ void finish_endpoint_tls(struct loader *, const struct members *, void *endpoint
 void finish_pool(struct loader *, const struct members *, void *pool);
 void finish_affinity(struct loader *, const struct members *, void *affinity);
 void start_load_balancer(struct loader *, void *load_balancer);
+void finish_rule(struct loader *, const struct members *, void *rule);
+void finish_rule_match(struct loader *, const struct members *, void *rule);
+void finish_rule_response(struct loader *, const struct members *, void *rule);
+/* What the rule doesn't say is as in the load balancer that it is in, which is complete. */
+void inherit_by_rule(const struct load_balancer *, struct rule *);
 void finish_load_balancer(struct loader *, const struct members *, void *load_balancer);
 void finish_edge_tunnel(struct loader *, const struct members *, void *edge_tunnel);
 void finish_edge(struct loader *, const struct members *, void *edge);

@@ -435,6 +435,51 @@ static const struct conf_choice when_all_down[] = { { "fallback_pool", WHEN_ALL_
                                                     { "least_bad", WHEN_ALL_DOWN_LEAST_BAD },
                                                     { "503", WHEN_ALL_DOWN_503 },
                                                     { 0 } };
+static const struct conf_key rule_match_keys[] = {
+    { "hosts", OWN(type_hostnames, 0), .most = "1000", .default_text = "any", .help = "Hosts, written as `hostnames`." },
+    { "path_prefixes", TEXTS(struct rule, match.path_prefixes), .most = "1000", .default_text = "any",
+      .help = "What the path begins with, as it is sent." },
+    { "path_regex", TEXT(struct rule, match.path_regex), .default_text = "any",
+      .help = "Regular expression (PCRE2) that is found in the path, as it is sent." },
+    { "methods", TEXTS(struct rule, match.methods), .most = "100", .default_text = "any", .help = "Methods." },
+    { "headers", HEADERS(struct rule, match.headers, match.n_headers), .default_text = "any",
+      .help = "Each must be there with this value; \"*\": any." },
+    { "cookies", HEADERS(struct rule, match.cookies, match.n_cookies), .default_text = "any", .help = "The same of cookies." },
+    { "query", HEADERS(struct rule, match.query, match.n_query), .default_text = "any",
+      .help = "The same of the query's arguments, as they are sent." },
+    { "clients", OWN(type_networks, FIELD(struct rule, match.clients, struct cidr_set)), .most = "10000", .default_text = "any",
+      .help = "Networks that the client is of, as `trusted_proxies` say." },
+    { "listeners", TEXTS(struct rule, match.listeners), .most = "256", .default_text = "any",
+      .help = "The `address` of listeners that the request comes by." },
+    { 0 },
+};
+static const struct conf_group rule_match_group = { .keys = rule_match_keys, .at = CONF_NOWHERE, .what = "`match`", .finish = finish_rule_match };
+
+static const struct conf_key rule_response_keys[] = {
+    { "status", COUNT(struct rule, response.status), .required = true, .least = "200", .most = "599", .help = "Of the answer." },
+    { "location", TEXT(struct rule, response.location), .default_text = "none", .help = "Where a redirect leads." },
+    { "body", TEXT(struct rule, response.body), .default_text = "empty", .help = "The answer's text." },
+    { "content_type", TEXT(struct rule, response.content_type), .default_text = "text/plain; charset=utf-8", .help = "What it is." },
+    { 0 },
+};
+static const struct conf_group rule_response_group = { .keys = rule_response_keys, .at = CONF_NOWHERE, .what = "`response`",
+                                                       .finish = finish_rule_response };
+
+static const struct conf_key rule_keys[] = {
+    { "name", NAME(struct rule, name), .default_text = "none", .help = "For whoever reads the file." },
+    { "match", GROUP(rule_match_group, 0), .default_text = "any request", .help = "What must hold, all of it; of one condition's values one." },
+    { "pools", OWN(type_default_pools, 0), .least = "1", .most = "256", .default_text = "`default_pools`",
+      .help = "Names of pools in order of preference." },
+    { "pool_weights", OWN(type_pool_weights, 0), .least = "0", .most = "1000", .default_text = "1 each", .help = "Their shares of traffic." },
+    { "fallback_pool", OWN(type_fallback_pool, 0), .default_text = "the load balancer's", .help = "Used when none of them can be." },
+    { "steering", OWN(type_steering, FIELD(struct load_balancer, steering, struct steering_conf)), .fallback = "off",
+      .default_text = "the load balancer's", .help = "Between them." },
+    { "response", GROUP(rule_response_group, 0), .default_text = "none", .help = "Instead: what is answered at once." },
+    { 0 },
+};
+static const struct conf_group rule_group = { .keys = rule_keys, .size = sizeof(struct rule), .at = offsetof(struct rule, at), .what = "a rule",
+                                              .finish = finish_rule };
+
 static const struct conf_key load_balancer_keys[] = {
     { "hostnames", OWN(type_hostnames, 0), .required = true, .least = "1", .most = "10000",
       .help = "Hosts it serves: \"app.example.com\", \"*.example.com\" at any depth, \"*\". The most specific wins." },
@@ -445,6 +490,8 @@ static const struct conf_key load_balancer_keys[] = {
       .help = "POOL = NUMBER: shares of traffic among the default pools." },
     { "steering", OWN(type_steering, FIELD(struct load_balancer, steering, struct steering_conf)), .fallback = "off",
       .help = "Between the default pools." },
+    { "rules", LIST(rule_group, struct load_balancer, rules, n_rules), .most = "1000",
+      .help = "The first that matches a request stands in for what is said here." },
     { "session_affinity", GROUP(affinity_group, FIELD(struct load_balancer, affinity, struct affinity_conf)),
       .help = "Sessions that stay at their endpoint; before steering." },
     { "failover", GROUP(failover_group, FIELD(struct load_balancer, failover, struct failover)), .help = "Trying elsewhere." },

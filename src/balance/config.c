@@ -33,6 +33,16 @@ static void pool_release(struct pool *p)
     }
 }
 
+static void load_balancer_release(struct load_balancer *lb)
+{
+    steering_release(&lb->steering);
+    for (size_t i = 0; i < lb->n_rules; i++) {
+        pcre2_code_free(lb->rules[i].match.pattern);
+        if (lb->rules[i].balancer.steering.config != lb->steering.config)
+            steering_release(&lb->rules[i].balancer.steering);
+    }
+}
+
 /* A configuration that was refused half-way is freed like any other. */
 static void config_free(struct config *c)
 {
@@ -45,7 +55,7 @@ static void config_free(struct config *c)
     for (size_t i = 0; i < c->n_pools; i++)
         pool_release(&c->pools[i]);
     for (size_t i = 0; i < c->n_load_balancers; i++)
-        steering_release(&c->load_balancers[i].steering);
+        load_balancer_release(&c->load_balancers[i]);
     steering_release(&c->edge.replica_steering);
     arena_clear(&c->arena);
     free(c);

@@ -208,6 +208,7 @@ struct affinity_conf {
 
 enum when_all_down { WHEN_ALL_DOWN_FALLBACK_POOL, WHEN_ALL_DOWN_LEAST_BAD, WHEN_ALL_DOWN_503 };
 
+struct rule;
 struct load_balancer {
     const char *name;          /* its first hostname */
     uint64_t hash;
@@ -225,6 +226,33 @@ struct load_balancer {
     struct failover failover;
     struct timeouts timeouts;   /* the global ones, but for those given here */
     struct limits limits;
+    struct rule *rules;         /* the first that matches a request stands in; their load balancers have none */
+    size_t n_rules;
+    struct source at;
+};
+
+/* Conditions: what is given must hold, by one of its values. */
+struct rule_match {
+    struct texts hosts;         /* as a load balancer's hostnames */
+    struct texts path_prefixes, methods, listeners;
+    const char *path_regex;
+    void *pattern;              /* pcre2_code of that, or NULL; freed with the configuration */
+    const struct header_pair *headers, *cookies, *query; /* all must be there; the value "*": any */
+    size_t n_headers, n_cookies, n_query;
+    struct cidr_set clients;
+};
+
+struct rule_response {
+    unsigned status;            /* 0: there is none */
+    const char *location, *body, *content_type; /* NULL: none */
+};
+
+struct rule {
+    struct load_balancer balancer; /* begins with it: the one it is in, but for what the rule has otherwise; its index follows all the others' */
+    const char *name;           /* NULL: none */
+    struct rule_match match;
+    struct rule_response response;
+    bool own_steering;          /* else it is the load balancer's */
     struct source at;
 };
 
@@ -310,6 +338,7 @@ struct config {
     size_t n_tls_clients;
     struct load_balancer *load_balancers;
     size_t n_load_balancers;
+    size_t n_rules;            /* of all load balancers */
     struct channel_conf *channels;
     size_t n_channels;
 };

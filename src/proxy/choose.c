@@ -65,18 +65,26 @@ void choose_clear(struct snapshot *s)
     const struct config *config = s->config;
     for (size_t i = 0; s->pools && i < config->n_pools; i++)
         group_clear(&s->pools[i]);
-    for (size_t i = 0; s->load_balancers && i < config->n_load_balancers; i++)
+    for (size_t i = 0; s->load_balancers && i < config->n_load_balancers + config->n_rules; i++)
         group_clear(&s->load_balancers[i]);
     free(s->pools);
     free(s->load_balancers);
     s->pools = s->load_balancers = NULL;
 }
 
+static bool init_load_balancer(struct snapshot *s, const struct load_balancer *lb)
+{
+    struct group *g = &s->load_balancers[lb->index];
+    g->kind = GROUP_LOAD_BALANCER;
+    g->load_balancer = lb;
+    return group_init(g, s->worker, &lb->steering, lb->n_default_pools);
+}
+
 bool choose_init(struct snapshot *s)
 {
     const struct config *config = s->config;
     bool made = (s->pools = calloc(config->n_pools + 1, sizeof *s->pools))
-        && (s->load_balancers = calloc(config->n_load_balancers + 1, sizeof *s->load_balancers));
+        && (s->load_balancers = calloc(config->n_load_balancers + config->n_rules + 1, sizeof *s->load_balancers));
     for (size_t i = 0; made && i < config->n_pools; i++) {
         struct group *g = &s->pools[i];
         g->kind = GROUP_POOL;
@@ -84,10 +92,10 @@ bool choose_init(struct snapshot *s)
         made = group_init(g, s->worker, &g->pool->steering, g->pool->n_endpoints);
     }
     for (size_t i = 0; made && i < config->n_load_balancers; i++) {
-        struct group *g = &s->load_balancers[i];
-        g->kind = GROUP_LOAD_BALANCER;
-        g->load_balancer = &config->load_balancers[i];
-        made = group_init(g, s->worker, &g->load_balancer->steering, g->load_balancer->n_default_pools);
+        const struct load_balancer *lb = &config->load_balancers[i];
+        made = init_load_balancer(s, lb);
+        for (size_t k = 0; made && k < lb->n_rules; k++)
+            made = init_load_balancer(s, &lb->rules[k].balancer);
     }
     return made;
 }

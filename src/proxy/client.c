@@ -283,6 +283,7 @@ static void begin_exchange(struct client *c)
     ex->base = c->in->data;
     ex->peer = c->listener->is_unix ? NULL : &c->peer;
     ex->secure = c->stream.ssl != NULL;
+    ex->listener = c->listener->address;
     c->consumed = head->length;
     c->minor = head->minor;
     c->head_sent = c->until_close = false;

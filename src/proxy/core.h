@@ -15,6 +15,7 @@
 #include "proxy/worker.h"
 
 struct group;
+struct rules_room;
 struct upstream_pool;
 
 /* Counted without atomics: by the worker while it is the newest, and by the exchanges that began with it. */
@@ -27,6 +28,7 @@ struct snapshot {
     struct group *pools;          /* steering within a pool, by its index */
     struct upstream_pool **upstreams; /* by the endpoint's index */
     const struct endpoint **by_hash;  /* by the endpoints' hashes */
+    struct rules_room *rules_room;    /* for their regular expressions */
 };
 
 struct snapshot *snapshot_new(struct worker *, struct config *, const struct snapshot *old);

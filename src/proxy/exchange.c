@@ -11,6 +11,7 @@
 #include "proxy/notice.h"
 #include "proxy/reply.h"
 #include "proxy/request_hash.h"
+#include "proxy/rules.h"
 #include "proxy/upstream.h"
 
 /* What a failure costs an endpoint's latency at least: else one that fails fast would look fast (behaviour 4). */
@@ -175,35 +176,58 @@ static void give_rest_of_reply(struct exchange *ex)
         end(ex, REASON_NONE, (enum reason)ex->reason);
 }
 
-static void answer(struct exchange *ex, unsigned status, enum reason reason, const char *why, nsec_t retry_after)
+static void begin_answer(struct exchange *ex, unsigned status, enum reason reason)
 {
-    struct reply reply;
     abort_upstream(ex);
     release_endpoint(ex);
     list_remove(&ex->queue);
     ex->queue_until = ex->upstream_until = 0;
-    reply_compose(&reply, status, why, retry_after);
     set_state(ex, EXCHANGE_RESPONDING);
     ex->local_reply = true;
     ex->status = (uint16_t)status;
     ex->reason = (uint8_t)reason;
     reply_count_status(ex->worker, status);
+}
+
+/* What the client doesn't take at once is kept, unless it is the configuration's, which lasts. */
+static void give_reply(struct exchange *ex, struct reply *reply)
+{
+    enum reason reason = (enum reason)ex->reason;
     if (ex->head->method == METHOD_HEAD) {
-        reply.message.body = BODY_NONE;
-        reply.body.n = 0;
+        reply->message.body = BODY_NONE;
+        reply->body.n = 0;
     }
-    ex->response_bytes = reply.body.n;
-    ssize_t taken = ex->client_ops->send_head(ex->client, &reply.message, reply.body, true);
+    ex->response_bytes = reply->body.n;
+    ssize_t taken = ex->client_ops->send_head(ex->client, &reply->message, reply->body, true);
     if (taken == SEND_FAILED) {
         finish(ex, REASON_CLIENT_GONE);
         return;
     }
-    if ((size_t)taken == reply.body.n) {
+    if ((size_t)taken == reply->body.n) {
         end(ex, REASON_NONE, reason);
         return;
     }
-    ex->rest = (struct slice){ ex->reply_text, reply.body.n - (size_t)taken };
-    memcpy(ex->reply_text, reply.body.p + taken, ex->rest.n);
+    ex->rest = (struct slice){ reply->body.p + taken, reply->body.n - (size_t)taken };
+    if (reply->body.p != reply->text)
+        return;
+    memcpy(ex->reply_text, ex->rest.p, ex->rest.n);
+    ex->rest.p = ex->reply_text;
+}
+
+static void answer(struct exchange *ex, unsigned status, enum reason reason, const char *why, nsec_t retry_after)
+{
+    struct reply reply;
+    reply_compose(&reply, status, why, retry_after);
+    begin_answer(ex, status, reason);
+    give_reply(ex, &reply);
+}
+
+static void answer_by_rule(struct exchange *ex, const struct rule_response *response)
+{
+    struct reply reply;
+    reply_compose_given(&reply, response);
+    begin_answer(ex, response->status, REASON_NONE);
+    give_reply(ex, &reply);
 }
 
 static nsec_t retry_after_of(const struct exchange *ex)
@@ -714,6 +738,20 @@ static void take_turn(struct exchange *ex)
     worker_wake_queue(ex->worker);
 }
 
+/* False when a rule's own answer was given. */
+static bool follow_rules(struct exchange *ex)
+{
+    const struct rule *rule = rules_find(ex, ex->load_balancer);
+    if (!rule)
+        return true;
+    if (!rule->response.status) {
+        ex->load_balancer = &rule->balancer;
+        return true;
+    }
+    answer_by_rule(ex, &rule->response);
+    return false;
+}
+
 /* Whoever it is for and however large it is: false when it was answered already. */
 static bool admit(struct exchange *ex)
 {
@@ -733,7 +771,7 @@ static bool admit(struct exchange *ex)
         exchange_refuse(ex, 413, REASON_BODY_TOO_LARGE);
         return false;
     }
-    return true;
+    return !ex->load_balancer->n_rules || follow_rules(ex);
 }
 
 static void begin_local(struct exchange *ex)

@@ -52,6 +52,7 @@ struct exchange {
     void *client;
     const struct address *peer;     /* of the connection; NULL: a unix socket, or ourselves */
     bool secure;                    /* TLS to the client */
+    const char *listener;           /* its address as the configuration has it; NULL: none */
 
     /* the request; bytes belong to the client's side and don't change until the end */
     struct http_head *head;         /* the exchange's: given back at its end */

@@ -29,6 +29,27 @@ void reply_compose(struct reply *r, unsigned status, const char *why, nsec_t ret
     };
 }
 
+void reply_compose_given(struct reply *r, const struct rule_response *given)
+{
+    bool has_body = given->status != 204;
+    size_t fields = 0;
+    r->body = given->body ? slice_of(given->body) : (struct slice){ "", 0 };
+    if (r->body.n)
+        r->fields[fields++] = (struct added_field){ SLICE("Content-Type"),
+                                                    given->content_type ? slice_of(given->content_type) : SLICE("text/plain; charset=utf-8") };
+    if (given->location)
+        r->fields[fields++] = (struct added_field){ SLICE("Location"), slice_of(given->location) };
+    r->message = (struct message_out){
+        .status = given->status,
+        .reason = slice_of(http_status_phrase(given->status)),
+        .added = r->fields,
+        .n_added = fields,
+        .body = has_body ? BODY_LENGTH : BODY_NONE,
+        .length = r->body.n,
+        .has_length = has_body,
+    };
+}
+
 void reply_count_status(struct worker *w, unsigned status)
 {
     _Atomic uint64_t *const classes[] = { &w->counters.responses_1xx, &w->counters.responses_2xx, &w->counters.responses_3xx,

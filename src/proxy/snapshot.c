@@ -1,6 +1,7 @@
 #include "proxy/core.h"
 
 #include "proxy/choose.h"
+#include "proxy/rules.h"
 #include "proxy/upstream.h"
 
 static struct upstream_pool *find_kept(const struct snapshot *old, const struct endpoint *e)
@@ -59,6 +60,7 @@ static void snapshot_free(struct snapshot *s)
             upstream_pool_unref(s->upstreams[i]);
     free(s->upstreams);
     free(s->by_hash);
+    rules_room_free(s->rules_room);
     choose_clear(s);
     route_table_free(s->routes);
     config_unref(s->config);
@@ -71,7 +73,7 @@ struct snapshot *snapshot_new(struct worker *w, struct config *config, const str
     if (!s)
         return NULL;
     *s = (struct snapshot){ .config = config_ref(config), .worker = w, .refs = 1, .routes = route_table_new(config) };
-    if (!sort_by_hash(s) || !take_over_upstreams(s, old) || !choose_init(s)) {
+    if (!(s->rules_room = rules_room_new()) || !sort_by_hash(s) || !take_over_upstreams(s, old) || !choose_init(s)) {
         snapshot_free(s);
         return NULL;
     }

@@ -1,0 +1,106 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+
+#include "conf/parts.h"
+
+#include <pcre2.h>
+#include <string.h>
+
+/* --- what must hold --- */
+
+static void compile_pattern(struct loader *l, const struct members *m, struct rule_match *match)
+{
+    int error;
+    PCRE2_SIZE offset;
+    PCRE2_UCHAR words[128];
+    if (!match->path_regex)
+        return;
+    match->pattern = pcre2_compile((PCRE2_SPTR)match->path_regex, PCRE2_ZERO_TERMINATED, 0, &error, &offset, NULL);
+    if (match->pattern)
+        return;
+    pcre2_get_error_message(error, words, sizeof words);
+    conf_error(l, member_place(m, "path_regex"), "`path_regex` is no regular expression: %s at character %zu", words, (size_t)offset + 1);
+}
+
+static void check_prefixes(struct loader *l, const struct members *m, const struct texts *prefixes)
+{
+    for (size_t i = 0; i < prefixes->n; i++)
+        if (prefixes->items[i] && prefixes->items[i][0] != '/')
+            conf_error(l, member_place(m, "path_prefixes"), "\"%s\" is no beginning of a path: it must begin with /", prefixes->items[i]);
+}
+
+static bool is_listener(const struct loader *l, const char *address)
+{
+    for (size_t i = 0; i < l->config->n_listeners; i++)
+        if (l->config->listeners[i].address && strcmp(l->config->listeners[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+static void check_listeners(struct loader *l, const struct members *m, const struct texts *listeners)
+{
+    for (size_t i = 0; i < listeners->n; i++)
+        if (listeners->items[i] && !is_listener(l, listeners->items[i]))
+            conf_error(l, member_place(m, "listeners"), "no listener has the address \"%s\"", listeners->items[i]);
+}
+
+void finish_rule_match(struct loader *l, const struct members *m, void *object)
+{
+    struct rule *rule = object;
+    rule->match.hosts = rule->balancer.hostnames;
+    compile_pattern(l, m, &rule->match);
+    check_prefixes(l, m, &rule->match.path_prefixes);
+    check_listeners(l, m, &rule->match.listeners);
+}
+
+/* --- what comes of it --- */
+
+void finish_rule_response(struct loader *l, const struct members *m, void *object)
+{
+    const struct rule_response *r = &((struct rule *)object)->response;
+    bool redirects = r->status >= 300 && r->status < 400 && r->status != 304;
+    if (r->location && !redirects)
+        conf_error(l, member_place(m, "location"), "`location` needs a `status` of a redirect, such as 302");
+    if (r->status == 304)
+        conf_error(l, member_place(m, "status"), "304 is for whoever knows what the client has");
+    if ((r->body || r->content_type) && r->status == 204)
+        conf_error(l, member_place(m, r->body ? "body" : "content_type"), "an answer with status 204 has no body");
+}
+
+void finish_rule(struct loader *l, const struct members *m, void *object)
+{
+    static const char *const ways[] = { "pools", "fallback_pool", "steering", "pool_weights" };
+    struct rule *rule = object;
+    unsigned given = 0;
+    rule->own_steering = has_member(m, "steering");
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        given += has_member(m, ways[i]);
+        if (has_member(m, ways[i]) && has_member(m, "response"))
+            conf_error(l, member_place(m, ways[i]), "`%s` means nothing beside a `response`", ways[i]);
+    }
+    if (!given && !has_member(m, "response"))
+        conf_error(l, m->at, "a rule needs `pools`, `steering`, `fallback_pool` or a `response`: this one changes nothing");
+    double sum = 0;
+    for (size_t i = 0; i < rule->balancer.n_default_pools; i++)
+        sum += rule->balancer.pool_weights[i];
+    if (rule->balancer.n_default_pools && sum <= 0)
+        conf_error(l, member_place(m, "pool_weights"), "all `pool_weights` are 0: no pool would get traffic");
+}
+
+void inherit_by_rule(const struct load_balancer *lb, struct rule *rule)
+{
+    struct load_balancer own = rule->balancer;
+    rule->balancer = *lb;
+    rule->balancer.rules = NULL;
+    rule->balancer.n_rules = 0;
+    if (own.n_default_pools) {
+        rule->balancer.default_pools = own.default_pools;
+        rule->balancer.pool_weights = own.pool_weights;
+        rule->balancer.n_default_pools = own.n_default_pools;
+    }
+    if (rule->own_steering)
+        rule->balancer.steering = own.steering;
+    if (own.fallback_pool) {
+        rule->balancer.fallback_pool = own.fallback_pool;
+        rule->balancer.when_all_down = WHEN_ALL_DOWN_FALLBACK_POOL;
+    }
+}
