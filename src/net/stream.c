@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH };
@@ -298,6 +299,20 @@ static ssize_t tls_read(struct stream *s, char *buffer, size_t n)
 ssize_t stream_read(struct stream *s, void *buffer, size_t n)
 {
     return s->ssl ? tls_read(s, buffer, n) : plain_read(s->io.fd, buffer, n);
+}
+
+bool stream_is_forsaken(const struct stream *s, uint64_t missing)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    int at_hand = 0;
+    if (getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &info, &size))
+        return false;
+    if (info.tcpi_state == TCP_CLOSE)
+        return true;
+    if (info.tcpi_state != TCP_CLOSE_WAIT || ioctl(s->io.fd, FIONREAD, &at_hand))
+        return false;
+    return (uint64_t)at_hand + (s->ssl ? (uint64_t)SSL_pending(s->ssl) : 0) < missing;
 }
 
 /* --- writing --- */

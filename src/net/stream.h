@@ -58,6 +58,9 @@ static inline bool stream_has_pending(const struct stream *s)
     return s->tls_pending;
 }
 
+/* Of a socket that is not being read: the peer has reset it, or finished sending with fewer than `missing` bytes at hand. TCP only. */
+bool stream_is_forsaken(const struct stream *, uint64_t missing);
+
 enum stream_handshake { HANDSHAKE_DONE, HANDSHAKE_AGAIN, HANDSHAKE_FAILED };
 enum stream_handshake stream_handshake(struct stream *) __attribute__((warn_unused_result));
 

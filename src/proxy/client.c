@@ -22,6 +22,7 @@ enum client_state {
 
 enum { LINGER_BYTES_MAX = 1024 * 1024, READS_PER_EVENT = 4 };
 #define LINGER_TIME (2 * NSEC_PER_SEC)
+#define LOOK_AGAIN_AFTER NSEC_PER_SEC /* whether a client is there whose body we hold back */
 #define NO_DEADLINE (INT64_C(1) << 61)
 /* Behaviour 10: a body has to come at 1 kB/s at least, judged once it has taken longer than the time between two reads may. */
 #define BODY_RATE_MIN 1000.0
@@ -96,13 +97,20 @@ static void set_deadline(struct client *c, nsec_t after)
     timer_arm(&c->worker->timers, &c->timer, after);
 }
 
-/* Only a body that could come and does not is the client's fault. */
+/* Only a body that could come and does not is the client's fault. While we ourselves read nothing of it nobody would tell us that the client
+ * has gone: then we look now and then. */
 static void set_body_deadline(struct client *c)
 {
-    bool awaited = (c->reading == BODY_LENGTH || c->reading == BODY_CHUNKED) && !c->held_since;
+    bool is_body = c->reading == BODY_LENGTH || c->reading == BODY_CHUNKED;
     if (c->state == CLIENT_EXCHANGE && stream_watched(&c->stream) & EV_WRITE) /* the deadline is for the response meanwhile */
         return;
-    set_deadline(c, awaited ? timeouts_of(c)->client_body : NO_DEADLINE);
+    set_deadline(c, c->held_since ? LOOK_AGAIN_AFTER : is_body ? timeouts_of(c)->client_body : NO_DEADLINE);
+}
+
+static bool has_forsaken_its_body(const struct client *c)
+{
+    uint64_t missing = c->reading == BODY_LENGTH ? c->body_left : c->reading == BODY_CHUNKED ? 1 : 0;
+    return stream_is_forsaken(&c->stream, missing);
 }
 
 static void hold_body(struct client *c)
@@ -741,7 +749,12 @@ static void client_on_timer(struct timer *timer)
         refuse(c, 408, "the request's head did not come in time", REASON_CLIENT_HEADER_TIMEOUT);
         break;
     case CLIENT_EXCHANGE:
-        if (c->exchange && h1_out_is_empty(&c->out) && !(stream_watched(&c->stream) & EV_WRITE))
+        if (c->exchange && c->held_since && !(stream_watched(&c->stream) & EV_WRITE)) {
+            if (has_forsaken_its_body(c))
+                client_gone(c, REASON_CLIENT_GONE);
+            else
+                set_body_deadline(c);
+        } else if (c->exchange && h1_out_is_empty(&c->out) && !(stream_watched(&c->stream) & EV_WRITE))
             body_is_broken(c, REASON_CLIENT_BODY_TIMEOUT, 408);
         else
             client_gone(c, REASON_CLIENT_WRITE_TIMEOUT);

@@ -7,6 +7,7 @@ import time
 import pytest
 from client import Cut, chunked, request_bytes, wait_until
 from origin import Gate, content
+from peer import reset
 
 MEGA = 1024 * 1024
 
@@ -386,3 +387,16 @@ def test_disabled_load_balancer_keeps_its_name(serve, make_origin):
                                                 {"hostnames": ["*"], "default_pools": ["p"]}]})
     assert daemon.get(host="off.test").status in (404, 503)
     assert daemon.get(host="on.test").status == 200
+
+
+def test_a_client_that_leaves_while_its_upload_stalls(serve, origin):
+    """Nothing of it is read then: a reset is noticed all the same. (An orderly end waits behind the bytes that find no room.)"""
+    daemon = serve(origin)
+    connection = daemon.connect()
+    connection.send(b"POST /stall-upload HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100000000\r\n\r\n")
+    connection.socket.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while True:
+            connection.socket.send(content(64 * 1024))
+    reset(connection)
+    wait_until(lambda: daemon.endpoint("pool/origin")["in_flight"] == 0)
