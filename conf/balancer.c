@@ -235,6 +235,13 @@ static bool list_fails(const struct members *m, const char *key)
     return g->n && count_elements(g) == 0;
 }
 
+void note_shedding(struct load_balancer *lb)
+{
+    lb->sheds = false;
+    for (size_t i = 0; i < lb->n_default_pools; i++)
+        lb->sheds = lb->sheds || lb->default_pools[i]->shedding.percent > 0 || lb->default_pools[i]->shedding.session_percent > 0;
+}
+
 void finish_load_balancer(struct loader *l, const struct members *m, void *object)
 {
     struct load_balancer *lb = object;
@@ -249,6 +256,7 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
     if (!has_member(m, "steering"))
         configure_default_steering(l, &lb->steering, m->at);
     lb->hash = lb->name ? config_hash(lb->name) : 0;
+    note_shedding(lb);
     for (size_t i = 0; i < lb->n_rules; i++)
         inherit_by_rule(lb, &lb->rules[i]);
 }

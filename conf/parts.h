@@ -14,6 +14,8 @@ void finish_endpoint_tls(struct loader *, const struct members *, void *endpoint
 void finish_pool(struct loader *, const struct members *, void *pool);
 void finish_affinity(struct loader *, const struct members *, void *affinity);
 void start_load_balancer(struct loader *, void *load_balancer);
+/* Whether one of its pools sheds load. */
+void note_shedding(struct load_balancer *);
 void finish_rule(struct loader *, const struct members *, void *rule);
 void finish_rule_match(struct loader *, const struct members *, void *rule);
 void finish_rule_response(struct loader *, const struct members *, void *rule);

@@ -97,6 +97,7 @@ void inherit_by_rule(const struct load_balancer *lb, struct rule *rule)
         rule->balancer.pool_weights = own.pool_weights;
         rule->balancer.n_default_pools = own.n_default_pools;
     }
+    note_shedding(&rule->balancer);
     if (rule->own_steering)
         rule->balancer.steering = own.steering;
     if (own.fallback_pool) {

@@ -298,6 +298,20 @@ static const struct conf_key passive_keys[] = {
 static const struct conf_group passive_group = { .keys = passive_keys, .at = CONF_NOWHERE, .what = "`passive`",
                                                  .finish = finish_passive };
 
+static const struct conf_choice shed_policies[] = { { "random", SHED_RANDOM }, { "hash", SHED_HASH }, { 0 } };
+static const struct conf_choice session_shed_policies[] = { { "hash", SHED_HASH }, { 0 } };
+static const struct conf_key shedding_keys[] = {
+    { "percent", NUMBER(struct load_shedding, percent), .fallback = "0", .least = "0", .most = "100",
+      .help = "Of requests without a session in the pool that go elsewhere." },
+    { "policy", CHOICE(struct load_shedding, policy, shed_policies), .fallback = "random", .help = "hash: always the same clients' requests." },
+    { "session_percent", NUMBER(struct load_shedding, session_percent), .fallback = "0", .least = "0", .most = "100",
+      .help = "Of those with one." },
+    { "session_policy", CHOICE(struct load_shedding, session_policy, session_shed_policies), .fallback = "hash",
+      .help = "By chance each of their requests would leave some day." },
+    { 0 },
+};
+static const struct conf_group shedding_group = { .keys = shedding_keys, .at = CONF_NOWHERE, .what = "`load_shedding`" };
+
 static const struct conf_key endpoint_tls_keys[] = {
     { "verify", FLAG(struct endpoint, tls_verify), .fallback = "true",
       .help = "Refuse a certificate that isn't valid for the name." },
@@ -361,6 +375,8 @@ static const struct conf_key pool_keys[] = {
       .help = "Between the pool's endpoints." },
     { "passive", GROUP(passive_group, FIELD(struct pool, passive, struct passive)),
       .help = "What traffic itself tells about an endpoint's health." },
+    { "load_shedding", GROUP(shedding_group, FIELD(struct pool, shedding, struct load_shedding)),
+      .help = "What goes to other pools, for as long as the pool is overloaded." },
     { "slow_start", DURATION(struct pool, slow_start), .fallback = "30s", .most = "1h",
       .help = "In which a recovered endpoint's share grows from 10 %. \"0s\": off." },
     { "panic", NUMBER(struct pool, panic), .fallback = "0.3", .least = "0", .most = "1",

@@ -159,6 +159,12 @@ struct steering_conf {
     struct source at;
 };
 
+enum shed_policy { SHED_RANDOM, SHED_HASH };
+struct load_shedding {
+    double percent, session_percent; /* of requests without and with a session in the pool */
+    enum shed_policy policy, session_policy;
+};
+
 struct pool {
     const char *name;
     uint64_t hash;
@@ -173,6 +179,7 @@ struct pool {
     size_t n_monitors;        /* 0: healthy from the start, judged by traffic alone */
     struct steering_conf steering;
     struct passive passive;
+    struct load_shedding shedding;
     nsec_t slow_start;
     double panic;             /* share of the pool, 0-1, that passive signals alone can't take below; see balance/outlier.h */
     float latitude, longitude;
@@ -218,6 +225,7 @@ struct load_balancer {
     struct pool *const *default_pools;
     const double *pool_weights; /* by the same index; 1.0 by default */
     size_t n_default_pools;
+    bool sheds;                /* one of them does */
     struct pool *fallback_pool; /* NULL: none */
     enum when_all_down when_all_down;
     nsec_t retry_after;

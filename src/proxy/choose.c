@@ -4,6 +4,7 @@
 #include "proxy/affinity.h"
 #include "proxy/exchange.h"
 #include "proxy/request_hash.h"
+#include "proxy/shedding.h"
 #include "steering/registry.h"
 
 #include <math.h>
@@ -339,6 +340,18 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 
 /* --- a pool of a load balancer --- */
 
+/* True if some are. */
+static bool strike_shedding(const struct exchange *ex, struct group *g)
+{
+    bool struck = false;
+    for (size_t i = 0; i < g->n; i++)
+        if (shedding_sheds(ex, pool_at(g, i))) {
+            strike(g, i);
+            struck = true;
+        }
+    return struck;
+}
+
 static const struct endpoint *choose_at_level(struct exchange *ex, enum usability level, bool *full)
 {
     struct group *g = &ex->snapshot->load_balancers[ex->load_balancer->index];
@@ -346,7 +359,7 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
     if (!t || !t->any)
         return NULL;
     const struct endpoint *chosen = NULL;
-    bool struck = false;
+    bool struck = ex->load_balancer->sheds && strike_shedding(ex, g);
     size_t i;
     while (!chosen && (i = ask_policy(ex, g, t)) != STEERING_NONE) {
         chosen = choose_endpoint(ex, pool_at(g, i), level, full);
@@ -390,6 +403,8 @@ static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
 static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *full)
 {
     const struct load_balancer *lb = ex->load_balancer;
+    if (lb->when_all_down != WHEN_ALL_DOWN_FALLBACK_POOL && shedding_has_shed(ex)) /* what an overloaded pool sheds is not sent to it after all */
+        return NULL;
     struct worker_counters *counters = &ex->worker->counters;
     const struct endpoint *chosen = NULL;
     if (lb->when_all_down == WHEN_ALL_DOWN_503)
@@ -412,7 +427,7 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
 static const struct endpoint *choose_pinned(const struct exchange *ex, bool *full)
 {
     const struct endpoint *e = ex->session.endpoint;
-    if (!e || was_tried(ex, e) || !session_may_stay(&ex->load_balancer->affinity, e, worker_now(ex->worker)))
+    if (!e || was_tried(ex, e) || (ex->load_balancer->sheds && shedding_sheds(ex, e->pool)) || !session_may_stay(&ex->load_balancer->affinity, e, worker_now(ex->worker)))
         return NULL;
     *full = is_full(e);
     return *full ? NULL : e;

@@ -12,6 +12,7 @@
 #include "proxy/reply.h"
 #include "proxy/request_hash.h"
 #include "proxy/rules.h"
+#include "proxy/shedding.h"
 #include "proxy/upstream.h"
 
 /* What a failure costs an endpoint's latency at least: else one that fails fast would look fast (behaviour 4). */
@@ -805,6 +806,8 @@ void exchange_start(struct exchange *ex)
         return;
     if (ex->load_balancer && ex->load_balancer->affinity.type != AFFINITY_NONE)
         affinity_begin(ex);
+    if (ex->load_balancer && ex->load_balancer->sheds)
+        shedding_begin(ex);
     if (ex->timeouts->total) {
         ex->total_until = ex->times.start + ex->timeouts->total;
         arm_timer(ex);

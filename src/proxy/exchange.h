@@ -76,6 +76,7 @@ struct exchange {
     const struct load_balancer *load_balancer;
     const struct timeouts *timeouts;
     struct session session;
+    uint64_t lot, lot_of_client;    /* see shedding.h */
     const struct endpoint *endpoint; /* of the current try */
     const struct endpoint *only;    /* a probe: this one and no other, by connections of its own */
     struct upstream_pool *only_pool;

@@ -1,0 +1,67 @@
+"""Load shedding: what a pool sends elsewhere. Shares have wide margins: what is tested is the rule, not the generator."""
+
+import collections
+
+import pytest
+from daemon import endpoint
+
+
+@pytest.fixture
+def shed(serve, make_origin):
+    """Pools "a", which sheds, and "b"; by order. Pool "c" is for the fallback."""
+    def start(shedding, pools=("a", "b"), lb=None, **more):
+        made = {name: make_origin(name) for name in ("a", "b", "c")}
+        groups = [{"name": name, "monitors": [], "endpoints": [endpoint(o)], **({"load_shedding": shedding} if name == "a" else {})}
+                  for name, o in made.items()]
+        return serve(settings={"pools": groups, "load_balancers": [{"hostnames": ["*"], "default_pools": list(pools), **(lb or {})}]}, **more)
+    return start
+
+
+def shares(daemon, count=400, headers=lambda i: []):
+    with daemon.connect() as connection:
+        return collections.Counter(connection.request("GET", "/", headers=headers(i)).body.decode().strip() for i in range(count))
+
+
+def client(i):
+    return [("X-Forwarded-For", f"192.0.2.{i % 256}")]
+
+
+def test_random(shed):
+    counts = shares(shed({"percent": 25}))
+    assert 240 < counts["a"] < 360 and counts["a"] + counts["b"] == 400
+
+
+@pytest.mark.parametrize("percent,name", [(0, "a"), (100, "b")])
+def test_nothing_and_all(shed, percent, name):
+    assert shares(shed({"percent": percent}), 50) == {name: 50}
+
+
+def test_hash_keeps_a_client_together(shed):
+    daemon = shed({"percent": 50, "policy": "hash"}, trusted_proxies=["127.0.0.1"])
+    where = [shares(daemon, 6, lambda _, i=i: client(i)) for i in range(60)]
+    assert all(len(counts) == 1 for counts in where)
+    assert 10 < sum("b" in counts for counts in where) < 50
+
+
+def test_the_rest_goes_to_the_fallback_pool(shed):
+    counts = shares(shed({"percent": 50}, pools=("a",), lb={"fallback_pool": "c"}))
+    assert 120 < counts["c"] < 280 and counts["a"] + counts["c"] == 400
+
+
+def test_without_another_pool_it_is_refused(shed):
+    daemon = shed({"percent": 100}, pools=("a",), lb={"retry_after": "7s"})
+    answered = daemon.get("/")
+    assert answered.status == 503 and answered.get("Retry-After") == "7"
+
+
+def test_sessions_stay(shed):
+    daemon = shed({"percent": 100}, lb={"session_affinity": {"type": "cookie"}})
+    assert shares(daemon, 20) == {"b": 20}
+    pools = [{**p, "load_shedding": {"percent": 0}} if p["name"] == "a" else p for p in daemon.settings["pools"]]
+    daemon.write(pools=pools)
+    assert daemon.reload().returncode == 0
+    cookie = [("Cookie", daemon.get("/").all("Set-Cookie")[0].split(";")[0])]
+    for shedding, name in (({"percent": 100}, "a"), ({"session_percent": 100}, "b")):
+        daemon.write(pools=[{**p, "load_shedding": shedding} if p["name"] == "a" else p for p in pools])
+        assert daemon.reload().returncode == 0
+        assert shares(daemon, 10, lambda _: cookie) == {name: 10}
