@@ -323,9 +323,90 @@ static void test_all_policies_keep_the_rules(void **state)
     (void)state;
 }
 
+/* --- sessions --- */
+
+static struct scene *scene_with_session(unsigned p, unsigned i)
+{
+    struct scene *s = scene_new("off");
+
+    s->lb.affinity = (struct affinity_conf){ .type = AFFINITY_COOKIE, .name = "penstock", .ttl = 3600 * SECOND };
+    s->ex.session.endpoint = &s->e[p][i];
+    return s;
+}
+
+static void test_a_session_comes_before_order_weight_and_pools(void **state)
+{
+    struct scene *s = scene_with_session(1, 1);
+
+    s->e[1][1].weight = 0;
+    assert_chosen(s, 1, 1);
+    set_health(s, 1, 1, HEALTH_UNKNOWN);
+    assert_chosen(s, 1, 1);
+    set_health(s, 1, 1, HEALTH_DOWN);
+    assert_chosen(s, 0, 0);
+    set_health(s, 1, 1, HEALTH_UP);
+    eject(s, 1, 1);
+    assert_chosen(s, 0, 0);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_a_session_waits_for_its_endpoint(void **state)
+{
+    struct scene *s = scene_with_session(1, 1);
+
+    s->e[1][1].max_in_flight = 1;
+    set_in_flight(s, 1, 1, 1);
+    assert_not_chosen(s, CHOICE_FULL);
+    set_in_flight(s, 1, 1, 0);
+    assert_chosen(s, 1, 1);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_a_session_that_failed_goes_on(void **state)
+{
+    struct scene *s = scene_with_session(1, 1);
+
+    strike(s, 1, 1);
+    assert_chosen(s, 0, 0);
+    scene_free(s);
+    (void)state;
+}
+
+/* The same key, the same endpoint, whatever the policy's turn is; without a key the policy's turn. */
+static void test_a_key_in_place_of_turns(void **state)
+{
+    struct scene *s = scene_new("round_robin");
+
+    s->lb.affinity = (struct affinity_conf){ .type = AFFINITY_HEADER };
+    s->ex.session.key = 12345;
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    const struct endpoint *its = s->ex.endpoint;
+    for (unsigned i = 0; i < 20; i++) {
+        s->ex.session.key = 0;
+        assert_int_equal(choose(&s->ex), CHOICE_MADE);
+        s->ex.session.key = 12345;
+        assert_int_equal(choose(&s->ex), CHOICE_MADE);
+        assert_ptr_equal(s->ex.endpoint, its);
+    }
+    set_health(s, its->pool->index, its->order, HEALTH_DOWN);
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    assert_ptr_not_equal(s->ex.endpoint, its);
+    set_health(s, its->pool->index, its->order, HEALTH_UP);
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    assert_ptr_equal(s->ex.endpoint, its);
+    scene_free(s);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_session_comes_before_order_weight_and_pools),
+        cmocka_unit_test(test_a_session_waits_for_its_endpoint),
+        cmocka_unit_test(test_a_session_that_failed_goes_on),
+        cmocka_unit_test(test_a_key_in_place_of_turns),
         cmocka_unit_test(test_healthy_ones_in_order),
         cmocka_unit_test(test_levels_before_pools),
         cmocka_unit_test(test_tried_ones_are_left_out),
