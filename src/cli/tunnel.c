@@ -177,6 +177,21 @@ static void write_line(struct text *out, const char *title, const char *value)
     text_add(out, "\n");
 }
 
+/* One line for each tunnel whose rules ours differ from: an endpoint of the same pool. */
+static void write_drift(const json_t *tunnel, struct text *out)
+{
+    size_t i;
+    json_t *drift;
+
+    json_array_foreach (json_object_get(tunnel, "drift"), i, drift) {
+        struct text line = { 0 };
+        text_addf(&line, "as %s, its rules differ from those of %s: %s", format_string(drift, "subject"), format_string(drift, "compared_with"),
+                  format_string(drift, "difference"));
+        write_line(out, "DRIFT:", line.p);
+        text_clear(&line);
+    }
+}
+
 static void print_tunnel(const json_t *tunnel, bool wide)
 {
     struct terminal terminal;
@@ -193,6 +208,7 @@ static void print_tunnel(const json_t *tunnel, bool wide)
     write_line(&out, "SINCE:", format_string(tunnel, "since"));
     write_line(&out, "WHY:", format_reason(tunnel, format_string(tunnel, "status")));
     write_line(&out, "ENDPOINTS:", endpoints);
+    write_drift(tunnel, &out);
     write_connectors(tunnel, &terminal, &out);
     if (wide)
         write_connections(json_object_get(tunnel, "connectors"), &terminal, &out);

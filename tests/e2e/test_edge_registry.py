@@ -149,6 +149,8 @@ def test_drift_is_told(make_edge, kind):
     wait_until(lambda: [d["difference"] for d in edge.tunnel("fra")["drift"]] == [words])
     event = wait_until(lambda: events(edge, "tunnel.config_drift", "fra"), 30)[0]
     assert event["data"]["difference"] == words and event["data"]["compared_with"] == "ams"
+    shown = edge.daemon.cli("tunnel", "info", "fra").stdout
+    assert f"DRIFT:     as pool/fra, its rules differ from those of ams: {words}\n" in shown
 
 
 # --- joining ---

@@ -205,7 +205,7 @@ Alerts show below. Ctrl-C ends the demo and all its processes.
         data = delivery.data
         subject = data.get("endpoint") or (data.get("tunnel") or {}).get("name") or data.get("pool") or json.dumps(data)
         signature = f"REFUSED, {delivery.problem}" if delivery.problem else "signature verified"
-        say(f"{time.strftime('%H:%M:%S')} webhook ({signature}): {delivery.type} [{delivery.event.get('severity')}] {subject}: {data.get('reason')}")
+        say(f"{time.strftime('%H:%M:%S')} webhook ({signature}): {delivery.type} [{delivery.event.get('severity')}] {subject}: {data.get('reason') or data.get('difference')}")
 
     # --- facts ---
 
