@@ -71,33 +71,42 @@ static struct pool *require_pool(struct loader *l, const char *name, struct sour
     return NULL;
 }
 
-static size_t index_of_pool(const struct load_balancer *lb, const struct pool *pool)
+static size_t index_of_pool(struct pool *const *pools, size_t n, const struct pool *pool)
 {
     size_t i = 0;
-    while (i < lb->n_default_pools && lb->default_pools[i] != pool)
+    while (i < n && pools[i] != pool)
         i++;
     return i;
+}
+
+void read_pool_list(struct loader *l, const struct conf_key *k, const struct given *g, struct pool_list *out)
+{
+    if (!require_list(l, k, g))
+        return;
+    struct pool **pools = arena_array(&l->config->arena, count_elements(g), sizeof *pools);
+    double *weights = arena_array(&l->config->arena, count_elements(g), sizeof *weights);
+    out->pools = pools;
+    out->weights = weights;
+    for (size_t i = 0; i < count_elements(g); i++) {
+        struct element e = element_at(g, i);
+        struct pool *pool = e.text ? require_pool(l, e.text, e.at) : NULL;
+        if (pool && index_of_pool(pools, out->n, pool) < out->n)
+            conf_error(l, e.at, "`%s` names \"%s\" twice", k->name, e.text);
+        else if (pool) {
+            weights[out->n] = 1;
+            pools[out->n++] = pool;
+        }
+    }
 }
 
 static void read_default_pools(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
     struct load_balancer *lb = object;
-    if (!require_list(l, k, g))
-        return;
-    struct pool **pools = arena_array(&l->config->arena, count_elements(g), sizeof *pools);
-    double *weights = arena_array(&l->config->arena, count_elements(g), sizeof *weights);
-    lb->default_pools = pools;
-    lb->pool_weights = weights;
-    for (size_t i = 0; i < count_elements(g); i++) {
-        struct element e = element_at(g, i);
-        struct pool *pool = e.text ? require_pool(l, e.text, e.at) : NULL;
-        if (pool && index_of_pool(lb, pool) < lb->n_default_pools)
-            conf_error(l, e.at, "`%s` names \"%s\" twice", k->name, e.text);
-        else if (pool) {
-            weights[lb->n_default_pools] = 1;
-            pools[lb->n_default_pools++] = pool;
-        }
-    }
+    struct pool_list list = { 0 };
+    read_pool_list(l, k, g, &list);
+    lb->default_pools = list.pools;
+    lb->pool_weights = list.weights;
+    lb->n_default_pools = list.n;
 }
 
 const struct conf_type type_default_pools = { "a list of pools' names [ \"…\" ]", "list of names", .read = read_default_pools };
@@ -111,20 +120,36 @@ static void read_fallback_pool(struct loader *l, const struct conf_key *k, const
 
 const struct conf_type type_fallback_pool = { "a pool's name", "name", .read = read_fallback_pool };
 
+static bool set_weight_in(struct pool *const *pools, const double *weights, size_t n, const struct pool *pool, const double *weight)
+{
+    size_t i = index_of_pool(pools, n, pool);
+    if (i < n && weight)
+        ((double *)weights)[i] = *weight;
+    return i < n;
+}
+
+/* In the default pools and in the maps' lists. False: it is in none. */
+static bool set_weight_in_lists(const struct load_balancer *lb, const struct pool *pool, const double *weight)
+{
+    bool found = set_weight_in(lb->default_pools, lb->pool_weights, lb->n_default_pools, pool, weight);
+    for (size_t i = 1; i < lb->n_lists; i++)
+        found |= set_weight_in(lb->lists[i].pools, lb->lists[i].weights, lb->lists[i].n, pool, weight);
+    return found;
+}
+
 static void set_pool_weight(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const char *name,
                             const config_setting_t *value)
 {
     struct source at = document_place(value);
     struct pool *pool = require_pool(l, name, at);
     double weight;
-    size_t i = pool ? index_of_pool(lb, pool) : 0;
 
-    if (pool && i == lb->n_default_pools)
-        conf_error(l, at, "`%s`: \"%s\" is none of the `default_pools`", k->name, name);
+    if (pool && !set_weight_in_lists(lb, pool, NULL))
+        conf_error(l, at, "`%s`: \"%s\" is none of the `default_pools`%s", k->name, name, lb->n_lists ? ", and no map names it" : "");
     else if (!number_of(value, &weight) || weight < strtod(k->least, NULL) || weight > strtod(k->most, NULL))
         conf_error(l, at, "`%s`: a weight must be a number between %s and %s", k->name, k->least, k->most);
     else if (pool)
-        ((double *)lb->pool_weights)[i] = weight;
+        set_weight_in_lists(lb, pool, &weight);
 }
 
 static void read_weight_pair(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const config_setting_t *pair)
@@ -238,8 +263,11 @@ static bool list_fails(const struct members *m, const char *key)
 void note_shedding(struct load_balancer *lb)
 {
     lb->sheds = false;
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        lb->sheds = lb->sheds || lb->default_pools[i]->shedding.percent > 0 || lb->default_pools[i]->shedding.session_percent > 0;
+    for (size_t i = 0; i < lb->n_lists; i++)
+        for (size_t j = 0; j < lb->lists[i].n; j++) {
+            const struct load_shedding *s = &lb->lists[i].pools[j]->shedding;
+            lb->sheds = lb->sheds || s->percent > 0 || s->session_percent > 0;
+        }
 }
 
 void finish_load_balancer(struct loader *l, const struct members *m, void *object)
@@ -249,6 +277,7 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
     if (list_fails(m, "hostnames") || list_fails(m, "default_pools"))
         return;
     settle_when_all_down(l, m, lb);
+    settle_lists(l, lb);
     for (size_t i = 0; i < lb->n_default_pools; i++)
         sum += lb->pool_weights[i];
     if (lb->n_default_pools && sum <= 0)
@@ -258,5 +287,5 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
     lb->hash = lb->name ? config_hash(lb->name) : 0;
     note_shedding(lb);
     for (size_t i = 0; i < lb->n_rules; i++)
-        inherit_by_rule(lb, &lb->rules[i]);
+        inherit_by_rule(l, lb, &lb->rules[i]);
 }

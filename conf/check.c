@@ -2,6 +2,7 @@
 #include "conf/files.h"
 #include "conf/parts.h"
 
+#include "balance/pool_map.h"
 #include "base/mem.h"
 
 #include <pwd.h>
@@ -106,20 +107,10 @@ static void check_duplicates(struct loader *l)
 
 /* --- what nobody uses --- */
 
-static bool uses_pool(const struct load_balancer *lb, const struct pool *pool)
-{
-    bool used = lb->fallback_pool == pool;
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        used = used || lb->default_pools[i] == pool;
-    for (size_t i = 0; i < lb->n_rules; i++)
-        used = used || uses_pool(&lb->rules[i].balancer, pool);
-    return used;
-}
-
 static bool is_pool_used(const struct config *c, const struct pool *pool)
 {
     for (size_t i = 0; i < c->n_load_balancers; i++)
-        if (uses_pool(&c->load_balancers[i], pool))
+        if (load_balancer_uses_pool(&c->load_balancers[i], pool))
             return true;
     return false;
 }
@@ -162,8 +153,9 @@ static bool leads_to_cloudflare(const struct pool *pool)
 static bool balancer_leads_to_cloudflare(const struct load_balancer *lb)
 {
     bool leads = leads_to_cloudflare(lb->fallback_pool);
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        leads = leads || leads_to_cloudflare(lb->default_pools[i]);
+    for (size_t i = 0; i < lb->n_lists; i++)
+        for (size_t j = 0; j < lb->lists[i].n; j++)
+            leads = leads || leads_to_cloudflare(lb->lists[i].pools[j]);
     return leads;
 }
 
@@ -178,13 +170,12 @@ static bool has_hostname(const struct load_balancer *lb, const char *hostname)
 /* Where nothing else is dialled, the name leads back here, unless it resolves to something else on this machine. */
 static void check_loops(struct loader *l, const struct load_balancer *lb)
 {
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        for (size_t j = 0; j < lb->default_pools[i]->n_endpoints; j++) {
-            const struct endpoint *e = &lb->default_pools[i]->endpoints[j];
-            if (e->hostname && strcmp(e->hostname, e->dial_host) == 0 && has_hostname(lb, e->hostname))
-                conf_warning(l, e->at, "the load balancer serves %s itself: if the name leads here, requests go round in circles",
-                             e->hostname);
-        }
+    for (size_t i = 0; i < l->config->n_endpoints; i++) {
+        const struct endpoint *e = l->config->endpoints[i];
+        if (load_balancer_uses_pool(lb, e->pool) && e->hostname && strcmp(e->hostname, e->dial_host) == 0 && has_hostname(lb, e->hostname))
+            conf_warning(l, e->at, "the load balancer serves %s itself: if the name leads here, requests go round in circles",
+                         e->hostname);
+    }
 }
 
 static void check_cloudflare(struct loader *l)
@@ -224,6 +215,12 @@ static void resolve_workers(struct config *c)
         c->workers = 1;
 }
 
+static void index_lists(struct config *c, const struct load_balancer *lb)
+{
+    for (size_t i = 0; i < lb->n_lists; i++)
+        ((struct pool_list *)lb->lists)[i].index = (unsigned)c->n_lists++;
+}
+
 static void index_all(struct config *c)
 {
     unsigned n = 0;
@@ -237,11 +234,11 @@ static void index_all(struct config *c)
             c->endpoints[n]->index = n;
         }
     }
-    for (size_t i = 0; i < c->n_load_balancers; i++)
-        c->load_balancers[i].index = (unsigned)i;
-    for (size_t i = 0; i < c->n_load_balancers; i++)
+    for (size_t i = 0; i < c->n_load_balancers; i++) {
+        index_lists(c, &c->load_balancers[i]);
         for (size_t j = 0; j < c->load_balancers[i].n_rules; j++)
-            c->load_balancers[i].rules[j].balancer.index = (unsigned)(c->n_load_balancers + c->n_rules++);
+            index_lists(c, &c->load_balancers[i].rules[j].balancer);
+    }
 }
 
 void finish_root(struct loader *l, const struct members *m, void *object)
@@ -253,5 +250,6 @@ void finish_root(struct loader *l, const struct members *m, void *object)
     resolve_workers(object);
     index_all(object);
     check_cloudflare(l);
+    check_maps(l);
     warn_of_unused(l);
 }

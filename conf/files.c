@@ -25,11 +25,17 @@ static const char *what_is_wrong_with(const char *path)
     return regular ? NULL : "not a regular file";
 }
 
-const char *name_file(struct loader *l, const char *path, struct source at)
+const char *name_optional_file(struct loader *l, const char *path, struct source at)
 {
-    const char *whole = path_beside(&l->config->arena, at.file, path), *wrong = what_is_wrong_with(whole);
+    const char *whole = path_beside(&l->config->arena, at.file, path);
     l->files = mem_resize(l->files, l->n_files + 1, sizeof *l->files);
     l->files[l->n_files++] = (struct named_file){ whole, at };
+    return whole;
+}
+
+const char *name_file(struct loader *l, const char *path, struct source at)
+{
+    const char *whole = name_optional_file(l, path, at), *wrong = what_is_wrong_with(whole);
     if (wrong)
         conf_error(l, at, "can't read %s: %s", whole, wrong);
     return whole;

@@ -1,5 +1,6 @@
 #include "conf/parts.h"
 
+#include "balance/geoip.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -80,15 +81,25 @@ static void pass_errors_on(const struct conf_messages *from, struct conf_message
     }
 }
 
+/* Unless it was taken already: its files are not read again. */
+static void keep_geoip(struct config *config, const struct config *in_force)
+{
+    const struct geoip_conf *kept = &in_force->geoip;
+    config->geoip.opened = kept->opened ? geoip_ref(kept->opened) : NULL;
+    config->geoip.problem = kept->problem ? arena_copy_text(&config->arena, kept->problem) : NULL;
+}
+
 struct config *conf_join(const struct config *in_force, const struct conf_joined *joined, size_t n, struct conf_messages *messages)
 {
     struct conf_messages told = { 0 };
-    struct loader l = { .config = config_new(), .messages = &told, .n_joined = n };
+    struct loader l = { .config = config_new(), .messages = &told, .n_joined = n, .rejoining = true };
 
     l.joined = sort_joined(&l.scratch, joined, n);
     start(&l, in_force->file);
     documents_read_kept(&l.documents, in_force->texts, in_force->n_texts);
     struct config *config = finish(&l, 0);
+    if (config)
+        keep_geoip(config, in_force);
     pass_errors_on(&told, messages);
     conf_messages_clear(&told);
     return config;

@@ -18,6 +18,7 @@ struct loader {
     bool has_edge;                   /* the configuration has an edge of ours, right or wrong; it is read before the pools */
     const struct conf_joined *joined; /* by name; see conf_join() */
     size_t n_joined;
+    bool rejoining;                  /* conf_join(): what else the files name is not looked at again */
 };
 
 /* What the files say of one key. */
@@ -62,6 +63,9 @@ struct element {
     struct source at;
 };
 struct element element_at(const struct given *, size_t i);
+
+/* The same of one that may be missing, or no such file. */
+const char *name_optional_file(struct loader *, const char *path, struct source at);
 
 /* "an integer", "a string", "a group { }" */
 const char *setting_kind(const config_setting_t *);

@@ -20,7 +20,7 @@ void finish_rule(struct loader *, const struct members *, void *rule);
 void finish_rule_match(struct loader *, const struct members *, void *rule);
 void finish_rule_response(struct loader *, const struct members *, void *rule);
 /* What the rule doesn't say is as in the load balancer that it is in, which is complete. */
-void inherit_by_rule(const struct load_balancer *, struct rule *);
+void inherit_by_rule(struct loader *, const struct load_balancer *, struct rule *);
 void finish_load_balancer(struct loader *, const struct members *, void *load_balancer);
 void finish_edge_tunnel(struct loader *, const struct members *, void *edge_tunnel);
 void finish_edge(struct loader *, const struct members *, void *edge);
@@ -33,6 +33,14 @@ struct endpoint_in_file {
     const char *tunnels;      /* their pattern; NULL: one endpoint */
     bool identical;
 };
+
+/* Names of pools, each once. */
+void read_pool_list(struct loader *, const struct conf_key *, const struct given *, struct pool_list *out);
+/* Once default pools, weights and maps are read. */
+void settle_lists(struct loader *, struct load_balancer *);
+void finish_geoip(struct loader *, const struct members *, void *geoip);
+/* Warns where maps and policies ask for more than the databases tell. */
+void check_maps(struct loader *);
 
 /* How an endpoint is reached: what its keys add up to (the table in penstock.conf(5)). */
 void resolve_reach(struct loader *, const struct members *, struct endpoint *);

@@ -86,7 +86,14 @@ void finish_rule(struct loader *l, const struct members *m, void *object)
         conf_error(l, member_place(m, "pool_weights"), "all `pool_weights` are 0: no pool would get traffic");
 }
 
-void inherit_by_rule(const struct load_balancer *lb, struct rule *rule)
+/* A rule's own pools are for all its clients: the maps are the load balancer's. */
+static void forget_maps(struct load_balancer *lb)
+{
+    lb->lists = NULL;
+    lb->n_lists = lb->n_client_maps = lb->n_subdivision_maps = lb->n_country_maps = lb->n_region_maps = 0;
+}
+
+void inherit_by_rule(struct loader *l, const struct load_balancer *lb, struct rule *rule)
 {
     struct load_balancer own = rule->balancer;
     rule->balancer = *lb;
@@ -96,12 +103,14 @@ void inherit_by_rule(const struct load_balancer *lb, struct rule *rule)
         rule->balancer.default_pools = own.default_pools;
         rule->balancer.pool_weights = own.pool_weights;
         rule->balancer.n_default_pools = own.n_default_pools;
+        forget_maps(&rule->balancer);
     }
-    note_shedding(&rule->balancer);
     if (rule->own_steering)
         rule->balancer.steering = own.steering;
     if (own.fallback_pool) {
         rule->balancer.fallback_pool = own.fallback_pool;
         rule->balancer.when_all_down = WHEN_ALL_DOWN_FALLBACK_POOL;
     }
+    settle_lists(l, &rule->balancer);
+    note_shedding(&rule->balancer);
 }

@@ -29,6 +29,8 @@
     .count_offset = FIELD(o, n, size_t)
 #define GROUP(group, at) .type = &type_group, .members = &(group), .offset = (at)
 #define LIST(group, o, f, n) .type = &type_list, .members = &(group), .offset = offsetof(o, f), .count_offset = FIELD(o, n, size_t)
+#define PLACES(f) .type = &type_place_map, .offset = FIELD(struct load_balancer, f, const struct place_map *), \
+    .count_offset = FIELD(struct load_balancer, n_##f, size_t)
 /* A type of one object only, which it gets whole or by the offset. */
 #define OWN(kind, at) .type = &(kind), .offset = (at)
 
@@ -97,6 +99,14 @@ static const struct conf_key access_log_keys[] = {
 };
 static const struct conf_group access_log_group = { .keys = access_log_keys, .at = offsetof(struct access_log_conf, at),
                                                     .what = "`access_log`", .finish = finish_access_log };
+
+static const struct conf_key geoip_keys[] = {
+    { "database", OWN(type_databases, 0), .required = true, .least = "1", .most = "8",
+      .help = "MMDB file that tells the country or city of an address; of several, the first that knows it. Read anew when it changes." },
+    { 0 },
+};
+static const struct conf_group geoip_group = { .keys = geoip_keys, .at = offsetof(struct geoip_conf, at), .what = "`geoip`",
+                                               .finish = finish_geoip };
 
 /* --- timeouts and limits, of all and of one load balancer --- */
 
@@ -502,10 +512,18 @@ static const struct conf_key load_balancer_keys[] = {
     { "default_pools", OWN(type_default_pools, 0), .required = true, .least = "1", .most = "256",
       .help = "Names of pools in order of preference." },
     { "fallback_pool", OWN(type_fallback_pool, 0), .help = "Used, whatever its health, when no default pool can be." },
+    { "client_pools", .type = &type_client_map, .offset = FIELD(struct load_balancer, client_maps, const struct client_map *),
+      .count_offset = FIELD(struct load_balancer, n_client_maps, size_t), .least = "1", .most = "1000",
+      .help = "( { clients = [ \"10.0.0.0/8\" ]; pools = [ \"POOL\" ]; } ): pools for clients of these networks; the narrowest network wins." },
+    { "subdivision_pools", PLACES(subdivision_maps),
+      .help = "{ US-CA = [ \"POOL\" ]; }: for clients of a state or province, by ISO 3166-2." },
+    { "country_pools", PLACES(country_maps), .help = "{ DE = [ \"POOL\" ]; }: for clients of a country, by ISO 3166-1." },
+    { "region_pools", PLACES(region_maps),
+      .help = "{ WEU = [ \"POOL\" ]; }: for clients of a region: EEU, ENAM, ME, NAF, NEAS, NSAM, OC, SAF, SAS, SEAS, SSAM, WEU, WNAM." },
     { "pool_weights", OWN(type_pool_weights, 0), .least = "0", .most = "1000", .default_text = "1 each",
-      .help = "POOL = NUMBER: shares of traffic among the default pools." },
+      .help = "POOL = NUMBER: shares of traffic among the pools of a list." },
     { "steering", OWN(type_steering, FIELD(struct load_balancer, steering, struct steering_conf)), .fallback = "off",
-      .help = "Between the default pools." },
+      .help = "Between the pools of a list." },
     { "rules", LIST(rule_group, struct load_balancer, rules, n_rules), .most = "1000",
       .help = "The first that matches a request stands in for what is said here." },
     { "session_affinity", GROUP(affinity_group, FIELD(struct load_balancer, affinity, struct affinity_conf)),
@@ -573,6 +591,7 @@ static const struct conf_key root_keys[] = {
     { "resolver", GROUP(resolver_group, 0), .help = "Names to addresses." },
     { "access_log", GROUP(access_log_group, FIELD(struct config, access_log, struct access_log_conf)),
       .help = "A line per request." },
+    { "geoip", GROUP(geoip_group, FIELD(struct config, geoip, struct geoip_conf)), .help = "Where clients are, for maps and policies." },
     { "timeouts", GROUP(timeouts_group, FIELD(struct config, timeouts, struct timeouts)), .help = "How long anything may take." },
     { "limits", GROUP(limits_group, FIELD(struct config, limits, struct limits)), .help = "How large or many anything may be." },
     { "edge", GROUP(edge_group, FIELD(struct config, edge, struct edge_conf)),

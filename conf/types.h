@@ -37,10 +37,12 @@ extern const struct conf_type type_pool_monitors;  /* struct pool */
 extern const struct conf_type type_pool_endpoints; /* struct pool */
 extern const struct conf_type type_steering;       /* struct steering_conf */
 extern const struct conf_type type_replica_steering; /* the same, within a tunnel */
-extern const struct conf_type type_hostnames;      /* struct load_balancer, as the next three */
+extern const struct conf_type type_hostnames;      /* struct load_balancer, as the next five */
 extern const struct conf_type type_default_pools;
 extern const struct conf_type type_fallback_pool;
+extern const struct conf_type type_client_map, type_place_map;
 extern const struct conf_type type_pool_weights;
+extern const struct conf_type type_databases;     /* struct geoip_conf */
 extern const struct conf_type type_failover_on;    /* struct failover */
 extern const struct conf_type type_channel_kind;   /* const struct channel_type * */
 

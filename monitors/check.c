@@ -1,6 +1,7 @@
 #include "monitors/check.h"
 
 #include "base/log.h"
+#include "balance/pool_map.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -25,14 +26,6 @@ static void check_free(struct check *check)
     free(check);
 }
 
-static bool uses_pool(const struct load_balancer *lb, const struct pool *pool)
-{
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        if (lb->default_pools[i] == pool)
-            return true;
-    return lb->fallback_pool == pool;
-}
-
 static const char *first_plain_hostname(const struct load_balancer *lb)
 {
     for (size_t i = 0; i < lb->hostnames.n; i++)
@@ -45,7 +38,7 @@ static const char *hostname_of_traffic(const struct config *config, const struct
 {
     for (size_t i = 0; i < config->n_load_balancers; i++) {
         const struct load_balancer *lb = &config->load_balancers[i];
-        const char *name = uses_pool(lb, pool) ? first_plain_hostname(lb) : NULL;
+        const char *name = load_balancer_uses_pool(lb, pool) ? first_plain_hostname(lb) : NULL;
         if (name)
             return name;
     }

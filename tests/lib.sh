@@ -3,8 +3,8 @@
 # project's top one.
 
 # shellcheck disable=SC2034
-PACKAGES_BUILD="autoconf automake gcc libc-ares-dev libc6-dev libconfig-dev libcurl4-openssl-dev libev-dev libjansson-dev libnghttp2-dev libpcre2-dev
- libsqlite3-dev libssl-dev libxxhash-dev make pkg-config uthash-dev"
+PACKAGES_BUILD="autoconf automake gcc libc-ares-dev libc6-dev libconfig-dev libcurl4-openssl-dev libev-dev libjansson-dev libmaxminddb-dev
+ libnghttp2-dev libpcre2-dev libsqlite3-dev libssl-dev libxxhash-dev make pkg-config uthash-dev"
 
 say()
 {

@@ -181,14 +181,14 @@ static nsec_t pool_usable_since(const struct pool *pool, nsec_t now)
     return latest;
 }
 
-void load_balancer_fill_candidates(const struct load_balancer *lb, enum usability level, nsec_t now, struct steering_candidate *out)
+void pool_list_fill_candidates(const struct pool_list *list, enum usability level, nsec_t now, struct steering_candidate *out)
 {
-    for (size_t i = 0; i < lb->n_default_pools; i++) {
-        const struct pool *pool = lb->default_pools[i];
+    for (size_t i = 0; i < list->n; i++) {
+        const struct pool *pool = list->pools[i];
         struct pool_census census;
         pool_take_census(pool, now, &census);
         bool usable = pool_is_usable(pool, &census, level);
-        double weight = lb->pool_weights ? lb->pool_weights[i] : 1;
+        double weight = list->weights ? list->weights[i] : 1;
         out[i] = (struct steering_candidate){
             .id = pool->hash,
             .weight = usable ? weight : 0,

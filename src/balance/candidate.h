@@ -44,8 +44,8 @@ enum pool_state pool_state(const struct pool *, const struct pool_census *);
 
 /* What a policy is shown: one candidate per endpoint of the pool, by its order, of weight 0 where it is worse than `level`. */
 void pool_fill_candidates(const struct pool *, enum usability level, nsec_t now, struct steering_candidate *out);
-/* The same for the default pools of a load balancer: weight 0 where the pool isn't usable at that level. A pool has been usable for as long
+/* The same for the pools of a list: weight 0 where the pool isn't usable at that level. A pool has been usable for as long
  * as its minimum was met without a gap, by whichever of its endpoints were in service (a restart of one after the other is no gap). */
-void load_balancer_fill_candidates(const struct load_balancer *, enum usability level, nsec_t now, struct steering_candidate *out);
+void pool_list_fill_candidates(const struct pool_list *, enum usability level, nsec_t now, struct steering_candidate *out);
 
 #endif

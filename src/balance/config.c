@@ -1,5 +1,6 @@
 #include "balance/config.h"
 
+#include "balance/geoip.h"
 #include "balance/live.h"
 #include "balance/tunnel.h"
 #include "base/mem.h"
@@ -57,6 +58,7 @@ static void config_free(struct config *c)
     for (size_t i = 0; i < c->n_load_balancers; i++)
         load_balancer_release(&c->load_balancers[i]);
     steering_release(&c->edge.replica_steering);
+    geoip_unref(c->geoip.opened);
     arena_clear(&c->arena);
     free(c);
 }

@@ -19,6 +19,7 @@ struct conf_text;
 struct tls_server;
 struct tls_client;
 struct endpoint_live;
+struct geoip;
 
 struct texts { /* a list of strings */
     const char *const *items;
@@ -216,16 +217,38 @@ struct affinity_conf {
 enum when_all_down { WHEN_ALL_DOWN_FALLBACK_POOL, WHEN_ALL_DOWN_LEAST_BAD, WHEN_ALL_DOWN_503 };
 
 struct rule;
+/* Pools that are chosen from, and their weights by the same index. */
+struct pool_list {
+    unsigned index;            /* among all lists of the configuration */
+    struct pool *const *pools;
+    const double *weights;
+    size_t n;
+};
+struct client_map {
+    struct cidr_set clients;
+    unsigned list;             /* in `lists` */
+};
+enum { PLACE_CODE_SIZE = 8 };
+struct place_map {
+    char code[PLACE_CODE_SIZE]; /* "US-CA", "DE", "WEU" */
+    unsigned list;
+};
+
 struct load_balancer {
     const char *name;          /* its first hostname */
     uint64_t hash;
-    unsigned index;
     bool enabled;
     struct texts hostnames;    /* lower case, without port; "*.x", "*" */
     struct pool *const *default_pools;
     const double *pool_weights; /* by the same index; 1.0 by default */
     size_t n_default_pools;
     bool sheds;                /* one of them does */
+    const struct pool_list *lists; /* the default pools, then those of the maps: see balance/pool_map.h */
+    size_t n_lists;
+    const struct client_map *client_maps;
+    size_t n_client_maps;
+    const struct place_map *subdivision_maps, *country_maps, *region_maps; /* sorted by code */
+    size_t n_subdivision_maps, n_country_maps, n_region_maps;
     struct pool *fallback_pool; /* NULL: none */
     enum when_all_down when_all_down;
     nsec_t retry_after;
@@ -316,6 +339,14 @@ struct edge_conf {
     unsigned connectors_max, connections_max; /* per tunnel; 25, 100 */
 };
 
+/* Where clients are. */
+struct geoip_conf {
+    struct texts databases;     /* MMDB files; n == 0: none */
+    struct geoip *opened;       /* until the control thread takes both; NULL: none, or see below */
+    const char *problem;        /* why they could not be opened; NULL: they could, or were not read again, as in conf_join() */
+    struct source at;
+};
+
 struct config {
     struct arena arena;
     _Atomic unsigned refs;
@@ -333,6 +364,7 @@ struct config {
     const char *resolver_servers; /* NULL: the system's */
     struct session_keys session_keys; /* where the file has none, completed before publishing if a load balancer needs any */
     struct access_log_conf access_log;
+    struct geoip_conf geoip;
     struct edge_conf edge;
     struct timeouts timeouts;
     struct limits limits;
@@ -346,7 +378,7 @@ struct config {
     size_t n_tls_clients;
     struct load_balancer *load_balancers;
     size_t n_load_balancers;
-    size_t n_rules;            /* of all load balancers */
+    size_t n_lists;            /* of pools, in all load balancers */
     struct channel_conf *channels;
     size_t n_channels;
 };

@@ -28,6 +28,7 @@ struct control;
 struct sockets;
 struct threads;
 struct certificates;
+struct places;
 struct tunnels;
 struct edge;
 struct edge_worker;
@@ -129,6 +130,7 @@ struct control {
     struct resolver *resolver;
     struct sockets *sockets;      /* what we listen on */
     struct threads *threads;      /* what the workers run on */
+    struct places *places;        /* where clients are */
     struct certificates *certificates; /* when ours end */
     struct told_state *told;           /* uthash: before the start, see told.h */
     struct tunnels *registry;     /* of our edge: its tunnels, and who is connected; NULL: in tests that need none */

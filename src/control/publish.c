@@ -8,6 +8,7 @@
 #include "control/certificates.h"
 #include "control/edge.h"
 #include "control/health.h"
+#include "control/places.h"
 #include "control/records.h"
 #include "control/session_keys.h"
 #include "control/sockets.h"
@@ -54,6 +55,7 @@ void publish(struct control *control, struct config *config)
     tunnels_attach(control->registry, config);
     records_attach(control, config);
     session_keys_complete(control, config);
+    places_set_config(control->places, config);
     control->config = config;
     bus_set_config(control->bus, config);
     dispatcher_set_config(control->dispatcher, config);

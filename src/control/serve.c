@@ -11,6 +11,7 @@
 #include "control/health.h"
 #include "control/notify.h"
 #include "control/override.h"
+#include "control/places.h"
 #include "control/privileges.h"
 #include "control/publish.h"
 #include "control/records.h"
@@ -366,8 +367,8 @@ static bool start_workers(struct daemon *d, const struct config *config)
     d->peer_counts = peer_counts_new();
     struct threads_options options = {
         .n = config->workers,
-        .worker = { .epoch = &control->epoch, .access_log = control->access_log, .peer_counts = d->peer_counts, .control = &control->mailbox,
-                    .notice = health_take_notice, .adopted = on_adopted, .arg = control },
+        .worker = { .epoch = &control->epoch, .access_log = control->access_log, .peer_counts = d->peer_counts,
+                    .geoip = places_slot(control->places), .control = &control->mailbox, .notice = health_take_notice, .adopted = on_adopted, .arg = control },
         .edge = control->edge,
         .edge_workers = edge_workers(control->edge),
         .control = &control->mailbox,
@@ -445,6 +446,7 @@ static bool start(struct daemon *d)
         return false;
     told_load(control);
     make_messengers(d);
+    control->places = places_new(control);
     if (!open_edge(d, config) || !start_workers(d, config) || !start_admin(d))
         return false;
     control->scheduler = scheduler_new(control->loop, &callbacks, control);
@@ -505,6 +507,7 @@ static void daemon_free(struct daemon *d)
     records_clear(control);
     told_clear(control);
     certificates_free(control->certificates);
+    places_free(control->places);
     if (control->resolver)
         resolver_free(control->resolver);
     log_sink_free(control->access_log);

@@ -197,6 +197,14 @@ void tell_certificate(struct control *control, const char *listener, nsec_t not_
     publish(control, what, subject, json_pack("{s:s, s:s, s:s}", "listener", listener, "status", words[standing], "not_after", time));
 }
 
+void tell_places(struct control *control, const char *problem, bool kept)
+{
+    struct announcement what = { problem ? "geoip.unavailable" : "geoip.available", problem ? SEVERITY_WARNING : SEVERITY_INFO, !problem };
+    const char *now = !problem ? "clients' places are known again" : kept ? "the former database stays in use" : "default pools are used for all clients";
+    log_write(problem ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, "geoip", "%s%s%s", problem ? problem : "", problem ? ": " : "", now);
+    publish(control, &what, "geoip", json_pack("{s:s, s:o}", "status", now, "reason", problem ? reason_json(problem) : json_null()));
+}
+
 /* --- the configuration --- */
 
 static json_t *messages_json(const struct conf_messages *messages, enum conf_severity severity)

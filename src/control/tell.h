@@ -21,6 +21,8 @@ void tell_push_refused(struct control *, const struct tunnel *, const char *conn
 /* The name of an endpoint can't be refreshed and its last addresses serve on (`problem`), or it can again (NULL). */
 void tell_name(struct control *, const struct endpoint_record *, const char *problem);
 void tell_certificate(struct control *, const char *listener, nsec_t not_after, enum certificate_standing, const struct announcement *);
+/* The databases of clients' places can't be read (`problem`; `kept`: and the former ones stay in use), or can again (NULL). */
+void tell_places(struct control *, const char *problem, bool kept);
 void tell_reloaded(struct control *, const struct conf_messages *);
 void tell_rejected(struct control *, const struct conf_messages *);
 

@@ -3,9 +3,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/places.h"
 #include "monitors/scheduler.h"
 
-#include <math.h>
 #include <stdio.h>
 
 /* A connector that left is remembered so long: it comes back under the same id, with the configuration that was pushed to it. */
@@ -54,16 +54,25 @@ void registry_connector_apply_word(struct tunnel_entry *e, struct connector_entr
     atomic_store_explicit(&c->shared->weight, word ? word->weight : 1, memory_order_relaxed);
 }
 
-static struct tunnel_connector *share(const struct edge_registration *r, nsec_t wall)
+static void locate(const struct tunnels *t, const struct address *peer, struct tunnel_connector *s)
+{
+    struct place place = place_unknown;
+    if (t->control->places)
+        places_find(t->control->places, peer, &place);
+    s->latitude = place.latitude;
+    s->longitude = place.longitude;
+}
+
+static struct tunnel_connector *share(const struct tunnels *t, const struct edge_registration *r)
 {
     struct tunnel_connector *s = mem_zero(sizeof *s);
     atomic_init(&s->refs, 1);
     snprintf(s->id, sizeof s->id, "%s", r->connector);
     snprintf(s->version, sizeof s->version, "%s", r->version);
     snprintf(s->arch, sizeof s->arch, "%s", r->arch);
-    s->run_at_wall = wall;
+    s->run_at_wall = t->wall();
     s->hash = config_hash(s->id);
-    s->latitude = s->longitude = NAN;
+    locate(t, &r->peer, s);
     return s;
 }
 
@@ -74,7 +83,7 @@ struct connector_entry *registry_connector_make(struct tunnel_entry *e, const st
         return c;
     make_room(e);
     c = mem_zero(sizeof *c);
-    c->shared = share(r, e->tunnels->wall());
+    c->shared = share(e->tunnels, r);
     c->n_features = r->n_features < 8 ? r->n_features : 8;
     memcpy(c->features, r->features, c->n_features * sizeof *c->features);
     e->connectors[e->n_connectors++] = c;

@@ -1,6 +1,7 @@
 #include "proxy/affinity.h"
 
 #include "balance/candidate.h"
+#include "balance/pool_map.h"
 #include "balance/reason.h"
 #include "base/base64.h"
 #include "http/forwarded.h"
@@ -127,10 +128,7 @@ static const struct affinity_conf *conf_of(const struct exchange *ex)
 /* Those of the fallback pool alone are nobody's for longer than the trouble lasts. */
 static bool may_have_sessions(const struct load_balancer *lb, const struct endpoint *e)
 {
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        if (lb->default_pools[i] == e->pool)
-            return true;
-    return false;
+    return load_balancer_steers_to(lb, e->pool);
 }
 
 static void take_claim(struct exchange *ex, const struct session_claim *claim)

@@ -1,15 +1,18 @@
 #include "proxy/choose.h"
 
+#include "balance/pool_map.h"
 #include "base/log.h"
 #include "proxy/affinity.h"
 #include "proxy/exchange.h"
+#include "proxy/forward.h"
+#include "proxy/locate.h"
 #include "proxy/request_hash.h"
 #include "proxy/shedding.h"
 #include "steering/registry.h"
 
 #include <math.h>
 
-enum group_kind { GROUP_POOL, GROUP_LOAD_BALANCER };
+enum group_kind { GROUP_POOL, GROUP_LIST };
 
 /* The tables of one policy for one set of candidates at one level of usability. */
 struct tables {
@@ -26,7 +29,7 @@ struct group {
     enum group_kind kind;
     union {
         const struct pool *pool;
-        const struct load_balancer *load_balancer;
+        const struct pool_list *list;
     };
     const struct steering_conf *steering;
     struct worker *worker;
@@ -66,26 +69,30 @@ void choose_clear(struct snapshot *s)
     const struct config *config = s->config;
     for (size_t i = 0; s->pools && i < config->n_pools; i++)
         group_clear(&s->pools[i]);
-    for (size_t i = 0; s->load_balancers && i < config->n_load_balancers + config->n_rules; i++)
-        group_clear(&s->load_balancers[i]);
+    for (size_t i = 0; s->lists && i < config->n_lists; i++)
+        group_clear(&s->lists[i]);
     free(s->pools);
-    free(s->load_balancers);
-    s->pools = s->load_balancers = NULL;
+    free(s->lists);
+    s->pools = s->lists = NULL;
 }
 
-static bool init_load_balancer(struct snapshot *s, const struct load_balancer *lb)
+static bool init_lists(struct snapshot *s, const struct load_balancer *lb)
 {
-    struct group *g = &s->load_balancers[lb->index];
-    g->kind = GROUP_LOAD_BALANCER;
-    g->load_balancer = lb;
-    return group_init(g, s->worker, &lb->steering, lb->n_default_pools);
+    bool made = true;
+    for (size_t i = 0; made && i < lb->n_lists; i++) {
+        struct group *g = &s->lists[lb->lists[i].index];
+        g->kind = GROUP_LIST;
+        g->list = &lb->lists[i];
+        made = group_init(g, s->worker, &lb->steering, lb->lists[i].n);
+    }
+    return made;
 }
 
 bool choose_init(struct snapshot *s)
 {
     const struct config *config = s->config;
     bool made = (s->pools = calloc(config->n_pools + 1, sizeof *s->pools))
-        && (s->load_balancers = calloc(config->n_load_balancers + config->n_rules + 1, sizeof *s->load_balancers));
+        && (s->lists = calloc(config->n_lists + 1, sizeof *s->lists));
     for (size_t i = 0; made && i < config->n_pools; i++) {
         struct group *g = &s->pools[i];
         g->kind = GROUP_POOL;
@@ -94,9 +101,9 @@ bool choose_init(struct snapshot *s)
     }
     for (size_t i = 0; made && i < config->n_load_balancers; i++) {
         const struct load_balancer *lb = &config->load_balancers[i];
-        made = init_load_balancer(s, lb);
+        made = init_lists(s, lb);
         for (size_t k = 0; made && k < lb->n_rules; k++)
-            made = init_load_balancer(s, &lb->rules[k].balancer);
+            made = init_lists(s, &lb->rules[k].balancer);
     }
     return made;
 }
@@ -109,7 +116,7 @@ static void fill_candidates(struct group *g, enum usability level, struct steeri
     if (g->kind == GROUP_POOL)
         pool_fill_candidates(g->pool, level, now, out);
     else
-        load_balancer_fill_candidates(g->load_balancer, level, now, out);
+        pool_list_fill_candidates(g->list, level, now, out);
 }
 
 static bool has_weight(const struct steering_candidate *candidates, size_t n)
@@ -186,7 +193,7 @@ static const struct group *group_of(const struct steering_view *view)
 
 static const struct pool *pool_at(const struct group *g, size_t i)
 {
-    return g->load_balancer->default_pools[i];
+    return g->list->pools[i];
 }
 
 static uint32_t endpoint_view_in_flight(const struct steering_view *view, size_t i)
@@ -265,8 +272,9 @@ static void unstrike(struct group *g, size_t i)
     g->struck_out[i / 64] &= ~(UINT64_C(1) << (i % 64));
 }
 
-static size_t ask_policy(const struct exchange *ex, struct group *g, struct tables *t)
+static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t)
 {
+    const struct place *place = locate(ex);
     struct view view = { .group = g };
     view.steering.struck_out = g->struck_out;
     view.steering.in_flight = g->kind == GROUP_POOL ? endpoint_view_in_flight : pool_view_in_flight;
@@ -276,8 +284,8 @@ static size_t ask_policy(const struct exchange *ex, struct group *g, struct tabl
         .now = worker_now(g->worker),
         .random = random_u64(&g->worker->random),
         .key = request_hash(ex, &g->steering->key),
-        .latitude = NAN,
-        .longitude = NAN,
+        .latitude = place->latitude,
+        .longitude = place->longitude,
     };
     const void *keyed = keyed_tables(ex, g, t);
     if (!keyed)
@@ -354,7 +362,7 @@ static bool strike_shedding(const struct exchange *ex, struct group *g)
 
 static const struct endpoint *choose_at_level(struct exchange *ex, enum usability level, bool *full)
 {
-    struct group *g = &ex->snapshot->load_balancers[ex->load_balancer->index];
+    struct group *g = &ex->snapshot->lists[ex->pools->index];
     struct tables *t = tables_at(g, level);
     if (!t || !t->any)
         return NULL;
@@ -388,12 +396,12 @@ static const struct endpoint *choose_in_pool(struct exchange *ex, const struct p
 
 static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
 {
-    const struct load_balancer *lb = ex->load_balancer;
+    const struct pool_list *list = ex->pools;
     for (enum usability level = USABLE_HEALTHY; level <= USABLE_LAST_RESORT; level++)
-        for (size_t i = 0; i < lb->n_default_pools; i++) {
-            if (!lb->default_pools[i]->enabled)
+        for (size_t i = 0; i < list->n; i++) {
+            if (!list->pools[i]->enabled)
                 continue;
-            const struct endpoint *chosen = choose_endpoint(ex, lb->default_pools[i], level, full);
+            const struct endpoint *chosen = choose_endpoint(ex, list->pools[i], level, full);
             if (chosen)
                 return chosen;
         }
@@ -433,6 +441,17 @@ static const struct endpoint *choose_pinned(const struct exchange *ex, bool *ful
     return *full ? NULL : e;
 }
 
+/* For as long as the exchange lasts: what was tried is of that list. */
+static void choose_list(struct exchange *ex)
+{
+    struct address room;
+    enum pool_map_kind by;
+    const struct load_balancer *lb = ex->load_balancer;
+    const struct address *client = lb->n_client_maps ? forward_client(ex, &room) : NULL;
+    const struct place *place = load_balancer_asks_for_place(lb) ? locate(ex) : &place_unknown;
+    ex->pools = load_balancer_pools_for(lb, client, place, &by);
+}
+
 enum choice_result choose(struct exchange *ex)
 {
     bool full = false;
@@ -441,6 +460,8 @@ enum choice_result choose(struct exchange *ex)
         chosen = was_tried(ex, ex->only) ? NULL : ex->only;
     } else {
         chosen = choose_pinned(ex, &full);
+        if (!chosen && !full && !ex->pools)
+            choose_list(ex);
         /* Full is no reason to send to what is worse: it queues. */
         for (enum usability level = USABLE_HEALTHY; !chosen && !full && level < USABLE_LAST_RESORT; level++)
             chosen = choose_at_level(ex, level, &full);

@@ -10,6 +10,7 @@
 #include "net/timer.h"
 #include "proxy/access_log.h"
 #include "proxy/h1_out.h"
+#include "proxy/locate.h"
 #include "proxy/retry.h"
 #include "proxy/route.h"
 #include "proxy/worker.h"
@@ -24,7 +25,7 @@ struct snapshot {
     struct worker *worker;
     unsigned refs;
     struct route_table *routes;
-    struct group *load_balancers; /* steering between pools, by the load balancer's index */
+    struct group *lists;          /* steering between pools, by the list's index */
     struct group *pools;          /* steering within a pool, by its index */
     struct upstream_pool **upstreams; /* by the endpoint's index */
     const struct endpoint **by_hash;  /* by the endpoints' hashes */
@@ -91,6 +92,7 @@ struct worker {
     struct log_lines *lines;       /* NULL: no access log since the start */
     struct log_lines *log;         /* the same while the configuration wants one */
     struct retry_budget budget;
+    struct locator locator;
     ev_check check;                /* the first callback of each turn of the loop */
     ev_prepare prepare;            /* the last */
     struct list soon;

@@ -610,8 +610,8 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
         .host = ex->message.host_port,
         .random = random_u64(&ex->worker->random),
         .key = request_hash(ex, &ex->snapshot->config->edge.replica_steering.key),
-        .latitude = __builtin_nanf(""),
-        .longitude = __builtin_nanf(""),
+        .latitude = locate(ex)->latitude,
+        .longitude = ex->place.longitude,
     };
     if (!gate || !ex->endpoint->edge_tunnel)
         return (struct tunnel_opened){ .reason = REASON_TUNNEL_INACTIVE };

@@ -8,6 +8,7 @@
 #define PENSTOCK_PROXY_EXCHANGE_H
 
 #include "balance/ops.h"
+#include "balance/place.h"
 #include "proxy/core.h"
 
 enum exchange_state {
@@ -74,6 +75,9 @@ struct exchange {
     /* where it goes */
     struct slice host;              /* the request's, without port */
     const struct load_balancer *load_balancer;
+    const struct pool_list *pools;  /* of the load balancer, for this client; NULL: not chosen yet */
+    bool located;
+    struct place place;             /* of the client, once located */
     const struct timeouts *timeouts;
     struct session session;
     uint64_t lot, lot_of_client;    /* see shedding.h */

@@ -40,9 +40,8 @@ bool shedding_sheds(const struct exchange *ex, const struct pool *pool)
 
 bool shedding_has_shed(const struct exchange *ex)
 {
-    const struct load_balancer *lb = ex->load_balancer;
-    for (size_t i = 0; lb->sheds && i < lb->n_default_pools; i++)
-        if (shedding_sheds(ex, lb->default_pools[i]))
+    for (size_t i = 0; ex->load_balancer->sheds && i < ex->pools->n; i++)
+        if (shedding_sheds(ex, ex->pools->pools[i]))
             return true;
     return false;
 }

@@ -445,6 +445,7 @@ struct worker *worker_new(struct ev_loop *loop, const struct worker_options *opt
     w->writer = (struct h1_writer){ .buffers = &w->buffers, .scratch = mem_alloc(H1_SCRATCH_SIZE) };
     if (options->access_log)
         w->lines = log_lines_new(options->access_log);
+    w->locator.slot = options->geoip;
     init_lists(w);
     init_watchers(w);
     return w;
@@ -481,6 +482,7 @@ void worker_free(struct worker *w)
     freelist_clear(&w->exchanges_free);
     freelist_clear(&w->heads_free);
     free(w->writer.scratch);
+    locator_clear(&w->locator);
     free(w);
 }
 

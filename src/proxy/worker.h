@@ -14,6 +14,7 @@
 
 struct worker;
 struct log_sink;
+struct geoip_slot;
 struct peer_counts; /* net/peer_count.h */
 
 struct worker_options {
@@ -22,6 +23,7 @@ struct worker_options {
     struct log_sink *access_log; /* NULL: none */
     struct peer_counts *peer_counts; /* shared by all workers; NULL: connections are not limited */
     const struct tunnel_gate *gate; /* to the tunnels of our own edge; NULL: there are none */
+    struct geoip_slot *geoip;   /* where clients are; NULL: nobody knows */
     struct mailbox *control;    /* where probes go back to and notices are posted */
     /* Both run on the control thread, brought there by its mailbox. An endpoint failed (`ejected`: and this failure ejected it). */
     void (*notice)(void *arg, const struct endpoint_live *, enum reason, bool ejected);

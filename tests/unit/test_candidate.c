@@ -270,7 +270,7 @@ struct balancer_under_test {
     struct pool_under_test *first, *second;
     struct pool *pools[2];
     double weights[2];
-    struct load_balancer lb;
+    struct pool_list list;
 };
 
 static struct balancer_under_test *balancer_new(size_t n)
@@ -285,7 +285,7 @@ static struct balancer_under_test *balancer_new(size_t n)
     b->pools[1] = &b->second->pool;
     b->weights[0] = 0.7;
     b->weights[1] = 0.3;
-    b->lb = (struct load_balancer){ .default_pools = b->pools, .pool_weights = b->weights, .n_default_pools = 2 };
+    b->list = (struct pool_list){ .pools = b->pools, .weights = b->weights, .n = 2 };
     return b;
 }
 
@@ -302,16 +302,16 @@ static void test_pools_as_candidates(void **state)
     struct steering_candidate out[2];
 
     (void)state;
-    load_balancer_fill_candidates(&b->lb, USABLE_HEALTHY, START, out);
+    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, START, out);
     assert_true(out[0].weight == 0.7 && out[1].weight == 0.3);
     assert_true(out[0].id == 1 && out[1].id == 2 && out[1].order == 1 && out[0].latitude == 52.0F);
     endpoint_set_health(live_of(b->first, 0), HEALTH_DOWN, START);
-    load_balancer_fill_candidates(&b->lb, USABLE_UNKNOWN, START, out);
+    pool_list_fill_candidates(&b->list, USABLE_UNKNOWN, START, out);
     assert_true(out[0].weight == 0 && out[1].weight == 0.3);
-    load_balancer_fill_candidates(&b->lb, USABLE_LAST_RESORT, START, out);
+    pool_list_fill_candidates(&b->list, USABLE_LAST_RESORT, START, out);
     assert_true(out[0].weight == 0.7);
-    b->lb.pool_weights = NULL;
-    load_balancer_fill_candidates(&b->lb, USABLE_LAST_RESORT, START, out);
+    b->list.weights = NULL;
+    pool_list_fill_candidates(&b->list, USABLE_LAST_RESORT, START, out);
     assert_true(out[0].weight == 1);
     balancer_free(b);
 }
@@ -320,7 +320,7 @@ static nsec_t first_pool_usable_since(struct balancer_under_test *b, nsec_t now)
 {
     struct steering_candidate out[2];
 
-    load_balancer_fill_candidates(&b->lb, USABLE_HEALTHY, now, out);
+    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, now, out);
     return out[0].usable_since;
 }
 

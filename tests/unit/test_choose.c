@@ -17,6 +17,7 @@ struct scene {
     struct monitor *monitors[1];
     struct monitor monitor;
     struct load_balancer lb;
+    struct pool_list list;
     struct balance_epoch epoch;
     struct worker worker;
     struct snapshot snapshot;
@@ -45,7 +46,10 @@ static struct scene *scene_new(const char *policy)
         }
     }
     s->lb = (struct load_balancer){ .name = "lb", .enabled = true, .default_pools = s->order, .n_default_pools = POOLS, .steering = steering };
-    s->config = (struct config){ .pools = s->pools, .n_pools = POOLS, .load_balancers = &s->lb, .n_load_balancers = 1 };
+    s->list = (struct pool_list){ .pools = s->order, .n = POOLS };
+    s->lb.lists = &s->list;
+    s->lb.n_lists = 1;
+    s->config = (struct config){ .pools = s->pools, .n_pools = POOLS, .load_balancers = &s->lb, .n_load_balancers = 1, .n_lists = 1 };
     s->worker.options.epoch = &s->epoch;
     s->worker.timers.now = START;
     random_seed(&s->worker.random);

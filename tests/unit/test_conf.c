@@ -502,7 +502,6 @@ static void test_load_balancer(void **state)
     assert_true(lb->failover.idempotency_key);
     assert_int_equal(second->when_all_down, WHEN_ALL_DOWN_503);
     assert_true(second->pool_weights[0] == 0.5);
-    assert_int_equal(second->index, 1);
     assert_true(c->pools[1].longitude == -1.5f && !c->pools[1].enabled);
     config_unref(c);
 }

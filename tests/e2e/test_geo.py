@@ -1,0 +1,164 @@
+"""Where a client is decides which pools it gets; the client's address is what trusted proxies say."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from client import wait_until
+from daemon import PENSTOCK, cli, configuration_text, endpoint
+
+MAKE_MMDB = Path(PENSTOCK).parent / "tests/sim/make_mmdb"
+NPM = os.environ.get("PENSTOCK_TEST_MMDB")  # a folder with databases that others made
+
+ROWS = """192.0.2.0/24 DE - 52.5 13.4
+192.0.3.0/24 FR - 48.8 2.3
+198.51.100.0/24 US CA 37.7 -122.4
+198.51.101.0/24 US NY 40.7 -74.0
+203.0.113.0/24 AU - -33.9 151.2
+2001:db8::/32 DE - 52.5 13.4
+"""
+MAPS = {"subdivision_pools": {"US-CA": ["west"]}, "country_pools": {"DE": ["germany"]}, "region_pools": {"WEU": ["europe"], "ENAM": ["east"]},
+        "client_pools": [{"clients": ["192.0.2.128/25"], "pools": ["office"]}]}
+NAMES = ["world", "west", "germany", "europe", "east", "office"]
+
+
+def make_database(path, rows=ROWS, *arguments):
+    """Replaced whole, as a careful updater does it."""
+    subprocess.run([MAKE_MMDB, *arguments, f"{path}.new"], input=rows, text=True, check=True, timeout=20)
+    os.replace(f"{path}.new", path)
+    return path
+
+
+@pytest.fixture
+def database(folder):
+    return make_database(folder / "places.mmdb")
+
+
+@pytest.fixture
+def origins(make_origin):
+    return {name: make_origin(name) for name in NAMES}
+
+
+def pools(origins, **more):
+    return [{"name": name, "monitors": [], "endpoints": [endpoint(o)], **more.get(name, {})} for name, o in origins.items()]
+
+
+@pytest.fixture
+def mapped(serve, origins, database):
+    def start(lb=None, **more):
+        return serve(settings={"trusted_proxies": ["127.0.0.0/8"], "geoip": {"database": database}, "pools": pools(origins),
+                               "load_balancers": [{"hostnames": ["*"], "default_pools": ["world"], **MAPS, **(lb or {})}]}, **more)
+    return start
+
+
+def ask(daemon, client):
+    return daemon.get(headers=[("X-Forwarded-For", client)]).body.decode().strip()
+
+
+def test_the_most_specific_map_wins(mapped):
+    daemon = mapped()
+    assert {client: ask(daemon, client) for client in (
+        "192.0.2.1", "192.0.2.200", "192.0.3.1", "198.51.100.1", "198.51.101.1", "203.0.113.1", "203.0.112.1", "2001:db8::1")} == {
+        "192.0.2.1": "germany", "192.0.2.200": "office", "192.0.3.1": "europe", "198.51.100.1": "west", "198.51.101.1": "east",
+        "203.0.113.1": "world", "203.0.112.1": "world", "2001:db8::1": "germany"}
+
+
+def test_a_stranger_says_nothing_of_where_he_is(mapped):
+    daemon = mapped(trusted_proxies=["10.0.0.0/8"])
+    assert ask(daemon, "192.0.2.1") == "world"
+
+
+def test_within_a_list_the_policy_decides(mapped, origins):
+    daemon = mapped(lb={"country_pools": {"DE": ["germany", "europe"]}, "steering": {"policy": "geo"}})
+    assert ask(daemon, "192.0.2.1") == "germany"
+    origins["germany"].kill()
+    wait_until(lambda: ask(daemon, "192.0.2.1") == "europe")
+    assert ask(daemon, "203.0.113.1") == "world"
+
+
+def test_a_list_that_is_down_has_the_fallback_pool(mapped, origins):
+    daemon = mapped(lb={"fallback_pool": "office"})
+    origins["germany"].kill()
+    wait_until(lambda: ask(daemon, "192.0.2.1") == "office")
+
+
+def test_proximity(serve, origins, database):
+    places = {"west": (37.4, -122.1), "east": (38.9, -77.0), "germany": (50.1, 8.7)}
+    of_places = {name: {"latitude": a, "longitude": o} for name, (a, o) in places.items()}
+    daemon = serve(settings={"trusted_proxies": ["127.0.0.0/8"], "geoip": {"database": database},
+                             "pools": [p for p in pools(origins, **of_places) if p["name"] in places],
+                             "load_balancers": [{"hostnames": ["*"], "default_pools": sorted(places), "steering": {"policy": "proximity"}}]})
+    assert [ask(daemon, client) for client in ("192.0.2.1", "192.0.3.1", "198.51.100.1", "198.51.101.1")] == [
+        "germany", "germany", "west", "east"]
+    assert {ask(daemon, "127.0.0.9") for _ in range(60)} == set(places)
+
+
+def test_a_new_database_is_used_when_it_is_there(mapped, database):
+    daemon = mapped()
+    assert ask(daemon, "192.0.3.1") == "europe"
+    make_database(database, "192.0.3.0/24 DE - - -\n")
+    wait_until(lambda: ask(daemon, "192.0.3.1") == "germany")
+    assert ask(daemon, "198.51.100.1") == "world"
+
+
+def test_a_reload_reads_it_anew(mapped, database):
+    daemon = mapped()
+    make_database(database, "192.0.3.0/24 DE - - -\n")
+    assert daemon.cli("reload").returncode == 0
+    assert ask(daemon, "192.0.3.1") == "germany"
+
+
+def test_a_database_that_is_cut_short_changes_nothing(mapped, database):
+    daemon = mapped()
+    assert ask(daemon, "192.0.3.1") == "europe"
+    os.truncate(database, 100)
+    event = wait_until(lambda: [e for e in daemon.events() if e["type"] == "geoip.unavailable"])
+    assert len(event) == 1 and "former" in event[0]["data"]["status"]
+    assert ask(daemon, "192.0.3.1") == "europe" and ask(daemon, "198.51.100.1") == "west"
+    make_database(database, "192.0.3.0/24 DE - - -\n")
+    wait_until(lambda: ask(daemon, "192.0.3.1") == "germany")
+    wait_until(lambda: [e for e in daemon.events() if e["type"] == "geoip.available"])
+
+
+def test_without_a_database_the_default_pools(mapped, database):
+    database.unlink()
+    daemon = mapped()
+    assert ask(daemon, "192.0.3.1") == "world" and ask(daemon, "192.0.2.200") == "office"
+    assert len([e for e in daemon.events() if e["type"] == "geoip.unavailable"]) == 1
+    make_database(database)
+    wait_until(lambda: ask(daemon, "192.0.3.1") == "europe")
+
+
+def check(folder, settings):
+    (folder / "c.conf").write_text(configuration_text(settings))
+    return cli("check", "-c", folder / "c.conf")
+
+
+def test_check_tells_what_a_map_lacks(folder):
+    settings = {"listeners": [{"address": ":8080"}], "pools": [{"name": "p", "endpoints": [{"address": "http://127.0.0.1:1"}]}],
+                "load_balancers": [{"hostnames": ["a"], "default_pools": ["p"], "subdivision_pools": {"US-CA": ["p"]},
+                                    "region_pools": {"WNAM": ["p"]}, "steering": {"policy": "proximity"}}]}
+    told = check(folder, settings)
+    assert told.returncode == 0 and "need `geoip`" in told.stdout + told.stderr and "proximity" in told.stdout + told.stderr
+    countries = make_database(folder / "countries.mmdb", "192.0.2.0/24 DE - - -\n")
+    told = check(folder, {**settings, "geoip": {"database": countries}})
+    text = told.stdout + told.stderr
+    assert told.returncode == 0 and "subdivision_pools" in text and "ENAM" in text and "proximity" in text
+    told = check(folder, {**settings, "geoip": {"database": make_database(folder / "city.mmdb")}})
+    assert told.returncode == 0 and "warning" not in told.stdout + told.stderr
+    told = check(folder, {**settings, "geoip": {"database": folder / "missing.mmdb"}})
+    assert told.returncode == 0 and "missing.mmdb" in told.stdout + told.stderr
+
+
+@pytest.mark.skipif(not NPM, reason="no databases of others: tests/run fetches them where npm is")
+def test_databases_that_others_made(serve, origins):
+    databases = sorted(Path(NPM).glob("**/*.mmdb"))
+    assert databases
+    for path in databases:
+        daemon = serve(settings={"trusted_proxies": ["127.0.0.0/8"], "geoip": {"database": path}, "pools": pools(origins),
+                                 "load_balancers": [{"hostnames": ["*"], "default_pools": ["world"], "country_pools": {"US": ["west"], "DE": ["germany"]}}]})
+        clients = {"v4": ("8.8.8.8", "193.99.144.80"), "v6": ("2001:4860:4860::8888", "2a02:2e0:3fe:1001:302::")}
+        for family, (american, german) in clients.items():
+            known = f"ip{family}" in path.name or "ipv" not in path.name
+            assert (ask(daemon, american), ask(daemon, german)) == (("west", "germany") if known else ("world", "world")), path
