@@ -681,7 +681,8 @@ static void on_ping_answer(struct edge_connection *c)
     if (!c->ping_sent_at)
         return;
     c->ping_sent_at = 0;
-    if (c->line)
+    /* What a process that was stopped answers at last is no delay of the way: it would have us look away from the next silence. */
+    if (rtt < EDGE_SUSPECT_AFTER && c->line)
         atomic_store_explicit(&c->line->rtt, rtt > 0 ? rtt : 1, memory_order_relaxed);
 }
 
