@@ -59,7 +59,8 @@ static void print_policies(FILE *out, const char *path)
     fprintf(out, "%s.policy\tpolicy\trequired\t", path);
     for (size_t i = 0; steering_policies[i]; i++)
         fprintf(out, "%s%s", i ? ", " : "", steering_policies[i]->name);
-    fprintf(out, "\tWho gets the next request.\n");
+    fprintf(out, "\tWho gets the next request; with `module`, the name of its policy.\n"
+                 "%s.module\tfile\t\t\tA shared object with a policy of your own, whose options stand beside it.\n", path);
     for (size_t i = 0; i < steering_option_row_count; i++)
         print_option(out, path, &steering_option_rows[i]);
 }

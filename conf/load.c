@@ -92,7 +92,7 @@ static void keep_geoip(struct config *config, const struct config *in_force)
 struct config *conf_join(const struct config *in_force, const struct conf_joined *joined, size_t n, struct conf_messages *messages)
 {
     struct conf_messages told = { 0 };
-    struct loader l = { .config = config_new(), .messages = &told, .n_joined = n, .rejoining = true };
+    struct loader l = { .config = config_new(), .messages = &told, .in_force = in_force, .n_joined = n, .rejoining = true };
 
     l.joined = sort_joined(&l.scratch, joined, n);
     start(&l, in_force->file);

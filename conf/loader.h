@@ -16,6 +16,7 @@ struct loader {
     size_t n_files;
     struct client_slot *clients;     /* TLS contexts made so far, see endpoint_tls.c */
     bool has_edge;                   /* the configuration has an edge of ours, right or wrong; it is read before the pools */
+    const struct config *in_force;   /* the same files were read for it, and its modules stay; NULL: these are read anew */
     const struct conf_joined *joined; /* by name; see conf_join() */
     size_t n_joined;
     bool rejoining;                  /* conf_join(): what else the files name is not looked at again */

@@ -1,13 +1,19 @@
-/* `steering` and `endpoint_steering`: a policy and its own options, which the policies' registry describes. */
+/* `steering` and `endpoint_steering`: a policy and its own options, which the policies' registry describes; those of a policy from a
+ * shared object are its own matter. */
 #include "conf/parts.h"
 #include "conf/types.h"
 #include "conf/words.h"
 
+#include "base/mem.h"
 #include "base/units.h"
+#include "steering/module.h"
 #include "steering/registry.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MODULE_MAX = 64 * 1024 * 1024 };
 
 static void preset_steering(struct loader *l, const struct conf_key *k, void *object)
 {
@@ -194,11 +200,12 @@ static void note_wishes(struct steering_conf *out, const struct steering_options
 static void configure(struct loader *l, struct steering_conf *out, const struct steering_options *options,
                       const config_setting_t *group)
 {
-    struct steering_error error = { 0 };
+    struct steering_error error = { .message = "it can't be configured so, and its policy doesn't say why" };
     if (!out->policy->configure || out->policy->configure(options, &error, &out->config)) {
         note_wishes(out, options);
         return;
     }
+    error.message[sizeof error.message - 1] = '\0';
     const config_setting_t *s = group && error.option ? config_setting_get_member((config_setting_t *)group, error.option) : NULL;
     struct source at = s ? document_place(s) : out->at;
     if (error.option)
@@ -207,12 +214,134 @@ static void configure(struct loader *l, struct steering_conf *out, const struct 
         conf_error(l, at, "%s", error.message);
 }
 
+/* --- policies in shared objects --- */
+
+static void keep_module(struct config *c, struct steering_module *m)
+{
+    c->modules = mem_resize(c->modules, c->n_modules + 1, sizeof *c->modules);
+    c->modules[c->n_modules++] = m;
+}
+
+static struct steering_module *find_module(const struct config *c, const char *path)
+{
+    for (size_t i = 0; c && i < c->n_modules; i++)
+        if (strcmp(steering_module_path(c->modules[i]), path) == 0)
+            return c->modules[i];
+    return NULL;
+}
+
+static struct steering_module *open_module(struct loader *l, const char *path, struct source at)
+{
+    char error[256];
+    size_t n, errors = l->messages->errors;
+    const char *whole = name_file(l, path, at);
+    if (l->messages->errors > errors)
+        return NULL;
+    char *image = read_regular_file(whole, MODULE_MAX, &n);
+    struct steering_module *m = image ? steering_module_open(whole, image, n, error) : NULL;
+    if (!image)
+        conf_error(l, at, "can't read %s: %s", whole, strerror(errno));
+    else if (!m)
+        conf_error(l, at, "can't use the module %s: %s", whole, error);
+    free(image);
+    return m;
+}
+
+/* Loaded once for a configuration, and for those that follow from it without its files being read again. */
+static struct steering_module *module_at(struct loader *l, const char *path, struct source at)
+{
+    const char *whole = path_beside(&l->scratch, at.file, path);
+    struct steering_module *m = find_module(l->config, whole);
+    if (m)
+        return m;
+    m = find_module(l->in_force, whole);
+    m = m ? steering_module_ref(m) : open_module(l, path, at);
+    if (m)
+        keep_module(l->config, m);
+    return m;
+}
+
+static const struct steering_policy *find_policy_of_module(struct loader *l, const config_setting_t *name_setting, const config_setting_t *module)
+{
+    const char *name = config_setting_get_string(name_setting), *path = config_setting_get_string(module);
+    struct source at = document_place(module);
+    if (!path || !*path)
+        conf_error(l, at, "`module` must be a path in quotes");
+    else if (!name || !config_is_name(name))
+        conf_error(l, document_place(name_setting), "`policy` must be a name in quotes: letters, digits, \"-\" and \"_\", a letter first");
+    else if (steering_find(name))
+        conf_error(l, document_place(name_setting), "the policy \"%s\" is built in: take `module` out, or give the module's policy another name", name);
+    else {
+        const struct steering_module *m = module_at(l, path, at);
+        const struct steering_policy *policy = m ? steering_module_policy(m) : NULL;
+        if (!policy || strcmp(policy->name, name) == 0)
+            return policy;
+        conf_error(l, at, "the policy of %s is \"%.64s\", not \"%s\"", steering_module_path(m), policy->name, name);
+    }
+    return NULL;
+}
+
+static bool value_as_written(struct loader *l, struct steering_option *o, const config_setting_t *s)
+{
+    nsec_t duration;
+    const char *text = config_setting_get_string(s);
+    if (config_setting_type(s) == CONFIG_TYPE_BOOL)
+        o->type = STEERING_FLAG;
+    else if (!text)
+        o->type = STEERING_NUMBER;
+    else if (strcmp(o->name, "key") == 0)
+        o->type = STEERING_KEY;
+    else
+        o->type = duration_parse(text, &duration) ? STEERING_DURATION : STEERING_TEXT;
+    if (o->type == STEERING_DURATION)
+        o->text = arena_copy_text(&l->config->arena, text);
+    return value_of_setting(l, o, s);
+}
+
+/* What the group has beside `policy` and `module`. */
+static struct steering_options read_module_options(struct loader *l, const config_setting_t *group)
+{
+    int length = config_setting_length(group);
+    struct steering_option *items = arena_array(&l->config->arena, (size_t)length, sizeof *items);
+    size_t n = 0;
+    for (int i = 0; i < length; i++) {
+        const config_setting_t *s = config_setting_get_elem((config_setting_t *)group, (unsigned)i);
+        struct steering_option o = { .name = arena_copy_text(&l->config->arena, config_setting_name(s)) };
+        if (strcmp(o.name, "policy") == 0 || strcmp(o.name, "module") == 0)
+            continue;
+        if (value_as_written(l, &o, s))
+            items[n++] = o;
+        else if (o.type == STEERING_KEY)
+            conf_error(l, document_place(s), "`key` must be %s", kind_of_option(STEERING_KEY));
+        else
+            conf_error(l, document_place(s), "`%s` must be a number, true or false, or a string that isn't empty", o.name);
+    }
+    return (struct steering_options){ items, n };
+}
+
+static void read_group_of_module(struct loader *l, const config_setting_t *name, const config_setting_t *module, const config_setting_t *group,
+                                 struct steering_conf *out)
+{
+    size_t errors = l->messages->errors;
+    const struct steering_policy *policy = find_policy_of_module(l, name, module);
+    struct steering_options options = read_module_options(l, group);
+    if (l->messages->errors > errors)
+        return;
+    out->policy = policy;
+    configure(l, out, &options, group);
+}
+
 static void read_group_of_policy(struct loader *l, const struct conf_key *k, const config_setting_t *group, struct steering_conf *out)
 {
     size_t errors = l->messages->errors;
     const config_setting_t *s = config_setting_get_member((config_setting_t *)group, "policy");
-    const struct steering_policy *policy = s ? find_policy(l, s, k) : NULL;
+    const config_setting_t *module = k->type == &type_steering ? config_setting_get_member((config_setting_t *)group, "module") : NULL;
     out->at = document_place(group);
+    if (s && module) {
+        read_group_of_module(l, s, module, group, out);
+        return;
+    }
+    const struct steering_policy *policy = s ? find_policy(l, s, k) : NULL;
     if (!s)
         conf_error(l, out->at, "`%s` needs `policy`", k->name);
     if (!policy)

@@ -1,6 +1,7 @@
 /* How one candidate is chosen among several: the contract between the balancer and a steering policy. Pools in a load balancer and
  * endpoints in a pool are both candidates, so a policy works at either level. A policy sees plain data; it has no clock, no
- * generator of random numbers and no I/O of its own. This header is installed: a policy may also be a shared object. */
+ * generator of random numbers and no I/O of its own. This header is installed: a policy may also be a shared object
+ * that exports one `const struct steering_policy penstock_steering_policy`. */
 #ifndef PENSTOCK_STEERING_POLICY_H
 #define PENSTOCK_STEERING_POLICY_H
 
@@ -74,7 +75,10 @@ struct steering_policy {
     uint32_t abi; /* STEERING_ABI */
     const char *scores_are; /* what they mean, for `explain`: "the chance of each"; may be NULL */
 
-    /* Control thread, at load. Unlisted options were refused before. False with `error` filled in refuses the configuration;
+    /* Control thread, at load. A built-in policy's unlisted options were refused before; a shared object gets all that stand in its
+     * group, but for `policy` and `module`, and refuses what it doesn't know. Numbers, flags and texts are told by how they are
+     * written; a text that reads as a duration ("15s", "0") is one and has its text as well; the option named `key` is the
+     * STEERING_KEY. Names, texts and values are gone when it returns. False with `error` filled in refuses the configuration;
      * *config (may stay NULL) is shared by all workers and immutable. An option that was not given may be missing: its default is
      * the policy's own. May be NULL where there are no options. */
     bool (*configure)(const struct steering_options *, struct steering_error *, void **config);
@@ -92,7 +96,7 @@ struct steering_policy {
     /* Worker thread: the choice was used. May be NULL. */
     void (*commit)(void *w, size_t index);
     void (*worker_free)(void *w);
-    /* Control thread, after the last worker_free. May be NULL. */
+    /* Any thread, after the last worker_free. Called only where configure left a *config. May be NULL. */
     void (*release)(void *config);
 };
 

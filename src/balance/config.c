@@ -59,6 +59,9 @@ static void config_free(struct config *c)
         load_balancer_release(&c->load_balancers[i]);
     steering_release(&c->edge.replica_steering);
     geoip_unref(c->geoip.opened);
+    for (size_t i = 0; i < c->n_modules; i++)
+        steering_module_unref(c->modules[i]);
+    free(c->modules);
     arena_clear(&c->arena);
     free(c);
 }

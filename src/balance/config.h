@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "http/cookies.h"
 #include "net/address.h"
+#include "steering/module.h"
 #include "steering/policy.h"
 
 #include <stdatomic.h>
@@ -381,6 +382,8 @@ struct config {
     size_t n_lists;            /* of pools, in all load balancers */
     struct channel_conf *channels;
     size_t n_channels;
+    struct steering_module **modules; /* whose policies are named in it; unloaded after all else of it was released */
+    size_t n_modules;
 };
 
 /* One reference, generation 0, all else zero. */
@@ -390,7 +393,7 @@ static inline struct config *config_ref(struct config *c)
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     return c;
 }
-/* The last one frees TLS contexts, policies' state, live-state references and the arena. Any thread. */
+/* The last one frees TLS contexts, policies' state and modules, live-state references and the arena. Any thread. */
 void config_unref(struct config *);
 
 /* Letters, digits, "-" and "_", a letter first. */
