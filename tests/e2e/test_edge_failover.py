@@ -230,7 +230,7 @@ def test_a_tunnel_whose_connectors_refuse_all(make_edge, origin):
 @WORKERS
 def test_the_other_tunnel(make_edge, origin, workers):
     """The last connection of a tunnel dies with a request on it: the next tunnel answers."""
-    edge = make_edge("ams", "fra", workers=workers, pool={"endpoint_steering": {"policy": "off"}})
+    edge = make_edge("ams", "fra", workers=workers, pool={"endpoint_steering": {"policy": "off", "failback_delay": "0s"}})
     one = edge.connect("ams", connections=1, url=origin.url)
     edge.connect("fra", url="http_status:201")
     with edge.daemon.connect() as connection:
