@@ -141,7 +141,7 @@ JUNK = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n
         b"\0\0\0\x04\0\0\0\0\0" + b"\xff" * 5000]
 
 
-@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize("junk", JUNK, ids=["http1", "preface", "data", "settings"])
 def test_junk_from_strangers(make_edge, origin, junk):
     edge = make_edge()
     edge.connect(url=origin.url)
