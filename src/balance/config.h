@@ -280,7 +280,7 @@ struct rule_response {
 };
 
 struct rule {
-    struct load_balancer balancer; /* begins with it: the one it is in, but for what the rule has otherwise; its index follows all the others' */
+    struct load_balancer balancer; /* begins with it: the one it is in, but for what the rule has otherwise */
     const char *name;           /* NULL: none */
     struct rule_match match;
     struct rule_response response;

@@ -34,7 +34,7 @@ struct command {
 extern const struct command *const commands[];
 
 /* One per file. */
-extern const struct command alerts_command, check_command, edge_command, endpoint_command, events_command, monitor_command,
+extern const struct command alerts_command, check_command, edge_command, endpoint_command, events_command, explain_command, monitor_command,
     reload_command, serve_command, status_command, trace_command, tunnel_command;
 
 /* Finds and runs what argv[1] and further name. Prints help, the version, or what is wrong with the usage. */

@@ -48,6 +48,9 @@ void handle_post_reload(const struct request *);
 void handle_get_trace(const struct request *);
 void handle_post_trace(const struct request *);
 
+/* handle_explain.c */
+void handle_get_explain(const struct request *);
+
 /* handle_events.c */
 void handle_get_events(const struct request *);
 

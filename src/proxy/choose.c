@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "proxy/affinity.h"
 #include "proxy/exchange.h"
+#include "proxy/explain.h"
 #include "proxy/forward.h"
 #include "proxy/locate.h"
 #include "proxy/request_hash.h"
@@ -272,7 +273,7 @@ static void unstrike(struct group *g, size_t i)
     g->struck_out[i / 64] &= ~(UINT64_C(1) << (i % 64));
 }
 
-static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t)
+static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t, struct explain_step *step)
 {
     const struct place *place = locate(ex);
     struct view view = { .group = g };
@@ -288,15 +289,18 @@ static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t)
         .longitude = place->longitude,
     };
     const void *keyed = keyed_tables(ex, g, t);
-    if (!keyed)
-        return g->steering->policy->choose(t->state, &request, &view.steering, NULL);
-    request.key = ex->session.key;
-    return g->keyed_policy->choose(keyed, &request, &view.steering, NULL);
+    const struct steering_policy *policy = keyed ? g->keyed_policy : g->steering->policy;
+    double *scores = ex->explanation ? ex->explanation->scores : NULL;
+    if (keyed)
+        request.key = ex->session.key;
+    size_t chosen = policy->choose(keyed ? keyed : t->state, &request, &view.steering, scores);
+    explain_asked(step, policy, keyed != NULL, scores, chosen);
+    return chosen;
 }
 
 static void commit(const struct exchange *ex, struct group *g, struct tables *t, size_t i)
 {
-    if (g->steering->policy->commit && !keyed_tables(ex, g, t))
+    if (g->steering->policy->commit && !ex->explanation && !keyed_tables(ex, g, t))
         g->steering->policy->commit(t->state, i);
 }
 
@@ -320,6 +324,7 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 {
     struct group *g = &ex->snapshot->pools[pool->index];
     struct tables *t = tables_at(g, level);
+    struct explain_step *step = t ? explain_step(ex->explanation, ex, pool, level, g->steering->policy->name, t->candidates, g->n) : NULL;
     if (!t || !t->any)
         return NULL;
     for (unsigned i = 0; i < ex->n_tried; i++)
@@ -328,8 +333,9 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 
     const struct endpoint *chosen = NULL;
     size_t passed_over = 0, i;
-    while (!chosen && (i = ask_policy(ex, g, t)) != STEERING_NONE) {
+    while (!chosen && (i = ask_policy(ex, g, t, step)) != STEERING_NONE) {
         if (is_full(&pool->endpoints[i])) {
+            explain_ruled_out(step, i, RULED_FULL);
             strike(g, i);
             passed_over++;
         } else {
@@ -349,11 +355,12 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 /* --- a pool of a load balancer --- */
 
 /* True if some are. */
-static bool strike_shedding(const struct exchange *ex, struct group *g)
+static bool strike_shedding(const struct exchange *ex, struct group *g, struct explain_step *step)
 {
     bool struck = false;
     for (size_t i = 0; i < g->n; i++)
         if (shedding_sheds(ex, pool_at(g, i))) {
+            explain_ruled_out(step, i, RULED_SHED);
             strike(g, i);
             struck = true;
         }
@@ -364,16 +371,18 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
 {
     struct group *g = &ex->snapshot->lists[ex->pools->index];
     struct tables *t = tables_at(g, level);
+    struct explain_step *step = t ? explain_step(ex->explanation, ex, NULL, level, g->steering->policy->name, t->candidates, g->n) : NULL;
     if (!t || !t->any)
         return NULL;
     const struct endpoint *chosen = NULL;
-    bool struck = ex->load_balancer->sheds && strike_shedding(ex, g);
+    bool struck = ex->load_balancer->sheds && strike_shedding(ex, g, step);
     size_t i;
-    while (!chosen && (i = ask_policy(ex, g, t)) != STEERING_NONE) {
+    while (!chosen && (i = ask_policy(ex, g, t, step)) != STEERING_NONE) {
         chosen = choose_endpoint(ex, pool_at(g, i), level, full);
         if (chosen) {
             commit(ex, g, t, i);
         } else {
+            explain_ruled_out(step, i, RULED_EMPTY);
             strike(g, i);
             struck = true;
         }
@@ -408,12 +417,18 @@ static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
     return NULL;
 }
 
+static void note_last_resort(const struct exchange *ex, _Atomic uint64_t *counter)
+{
+    explain_last_resort(ex->explanation);
+    if (!ex->explanation)
+        counter_add(counter, 1);
+}
+
 static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *full)
 {
     const struct load_balancer *lb = ex->load_balancer;
     if (lb->when_all_down != WHEN_ALL_DOWN_FALLBACK_POOL && shedding_has_shed(ex)) /* what an overloaded pool sheds is not sent to it after all */
         return NULL;
-    struct worker_counters *counters = &ex->worker->counters;
     const struct endpoint *chosen = NULL;
     if (lb->when_all_down == WHEN_ALL_DOWN_503)
         return NULL;
@@ -422,12 +437,12 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
             return NULL;
         chosen = choose_in_pool(ex, lb->fallback_pool, full);
         if (chosen)
-            counter_add(&counters->fallback_choices, 1);
+            note_last_resort(ex, &ex->worker->counters.fallback_choices);
         return chosen;
     }
     chosen = choose_least_bad(ex, full);
     if (chosen)
-        counter_add(&counters->panic_choices, 1);
+        note_last_resort(ex, &ex->worker->counters.panic_choices);
     return chosen;
 }
 
@@ -435,7 +450,12 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
 static const struct endpoint *choose_pinned(const struct exchange *ex, bool *full)
 {
     const struct endpoint *e = ex->session.endpoint;
-    if (!e || was_tried(ex, e) || (ex->load_balancer->sheds && shedding_sheds(ex, e->pool)) || !session_may_stay(&ex->load_balancer->affinity, e, worker_now(ex->worker)))
+    if (!e)
+        return NULL;
+    bool shed = ex->load_balancer->sheds && shedding_sheds(ex, e->pool);
+    bool stays = !shed && !was_tried(ex, e) && session_may_stay(&ex->load_balancer->affinity, e, worker_now(ex->worker));
+    explain_session(ex->explanation, e, stays);
+    if (!stays)
         return NULL;
     *full = is_full(e);
     return *full ? NULL : e;
@@ -450,6 +470,7 @@ static void choose_list(struct exchange *ex)
     const struct address *client = lb->n_client_maps ? forward_client(ex, &room) : NULL;
     const struct place *place = load_balancer_asks_for_place(lb) ? locate(ex) : &place_unknown;
     ex->pools = load_balancer_pools_for(lb, client, place, &by);
+    explain_list(ex->explanation, ex->pools, by);
 }
 
 enum choice_result choose(struct exchange *ex)

@@ -5,14 +5,13 @@
 #include "base/log.h"
 #include "proxy/affinity.h"
 #include "proxy/choose.h"
+#include "proxy/direct.h"
 #include "proxy/exchange_log.h"
 #include "proxy/forward.h"
 #include "proxy/local_upstream.h"
 #include "proxy/notice.h"
 #include "proxy/reply.h"
 #include "proxy/request_hash.h"
-#include "proxy/rules.h"
-#include "proxy/shedding.h"
 #include "proxy/upstream.h"
 
 /* What a failure costs an endpoint's latency at least: else one that fails fast would look fast (behaviour 4). */
@@ -739,40 +738,26 @@ static void take_turn(struct exchange *ex)
     worker_wake_queue(ex->worker);
 }
 
-/* False when a rule's own answer was given. */
-static bool follow_rules(struct exchange *ex)
-{
-    const struct rule *rule = rules_find(ex, ex->load_balancer);
-    if (!rule)
-        return true;
-    if (!rule->response.status) {
-        ex->load_balancer = &rule->balancer;
-        return true;
-    }
-    answer_by_rule(ex, &rule->response);
-    return false;
-}
-
 /* Whoever it is for and however large it is: false when it was answered already. */
 static bool admit(struct exchange *ex)
 {
-    ex->load_balancer = route_find(ex->snapshot->routes, ex->host);
-    if (!ex->load_balancer) {
-        answer(ex, 404, REASON_NO_LOAD_BALANCER, reason_sentence(REASON_NO_LOAD_BALANCER), 0);
-        return false;
-    }
-    ex->timeouts = &ex->load_balancer->timeouts;
-    if (!ex->load_balancer->enabled) {
-        answer(ex, 503, REASON_NO_ENDPOINT, "the load balancer of this host is disabled", retry_after_of(ex));
-        return false;
-    }
-    uint64_t limit = ex->load_balancer->limits.body_size;
+    const struct rule *rule;
+    enum direction direction = direct_to_load_balancer(ex, &rule);
+    uint64_t limit = ex->load_balancer ? ex->load_balancer->limits.body_size : 0;
     uint64_t known = ex->message.body == BODY_LENGTH ? ex->message.length : ex->prefix.n;
+    switch (direction) {
+    case DIRECT_NO_LOAD_BALANCER: answer(ex, 404, REASON_NO_LOAD_BALANCER, reason_sentence(REASON_NO_LOAD_BALANCER), 0); return false;
+    case DIRECT_DISABLED: answer(ex, 503, REASON_NO_ENDPOINT, "the load balancer of this host is disabled", retry_after_of(ex)); return false;
+    case DIRECT_TO_ENDPOINTS:
+    case DIRECT_RESPONSE: break;
+    }
     if (limit && known > limit) {
         exchange_refuse(ex, 413, REASON_BODY_TOO_LARGE);
         return false;
     }
-    return !ex->load_balancer->n_rules || follow_rules(ex);
+    if (direction == DIRECT_RESPONSE)
+        answer_by_rule(ex, &rule->response);
+    return direction == DIRECT_TO_ENDPOINTS;
 }
 
 static void begin_local(struct exchange *ex)
@@ -783,6 +768,18 @@ static void begin_local(struct exchange *ex)
         send_request(ex);
     else
         exchange_refuse(ex, 503, REASON_INTERNAL);
+}
+
+bool exchange_read_head(struct exchange *ex, struct slice bytes)
+{
+    static const struct http_limits limits = { .size = BUFFER_LARGE, .count = HTTP_FIELDS_MAX };
+    struct http_parser parser;
+    if (!(ex->head = freelist_take(&ex->worker->heads_free)))
+        return false;
+    http_parser_start(&parser, ex->head);
+    ex->base = bytes.p;
+    return http_parse_request(&parser, ex->head, bytes.p, bytes.n, &limits) == HTTP_PARSE_DONE
+        && http_request_rules(ex->head, ex->base, &ex->message) == HTTP_ERROR_NONE;
 }
 
 void exchange_start(struct exchange *ex)
@@ -804,10 +801,8 @@ void exchange_start(struct exchange *ex)
     }
     if (!ex->only && !admit(ex))
         return;
-    if (ex->load_balancer && ex->load_balancer->affinity.type != AFFINITY_NONE)
-        affinity_begin(ex);
-    if (ex->load_balancer && ex->load_balancer->sheds)
-        shedding_begin(ex);
+    if (ex->load_balancer)
+        direct_to_session(ex);
     if (ex->timeouts->total) {
         ex->total_until = ex->times.start + ex->timeouts->total;
         arm_timer(ex);

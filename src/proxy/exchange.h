@@ -75,6 +75,7 @@ struct exchange {
     /* where it goes */
     struct slice host;              /* the request's, without port */
     const struct load_balancer *load_balancer;
+    struct explanation *explanation; /* nobody sent it: see proxy/explain.h */
     const struct pool_list *pools;  /* of the load balancer, for this client; NULL: not chosen yet */
     bool located;
     struct place place;             /* of the client, once located */
@@ -121,6 +122,8 @@ struct exchange {
 
 /* A new exchange in state NEW with nothing but the client's side filled in; NULL when memory is out. */
 struct exchange *exchange_new(struct worker *, const struct client_ops *, void *client);
+/* Gives it its head: of a request that no client sent, judged like any other. False: it is none, or memory is out. */
+bool exchange_read_head(struct exchange *, struct slice bytes);
 /* The request's head is complete and judged. `end`, or any other operation, may be called before this returns. */
 void exchange_start(struct exchange *);
 /* A request that is refused before it goes anywhere: answers with that status. */

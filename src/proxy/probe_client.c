@@ -191,19 +191,6 @@ static void write_head(struct probe_client *pc)
     text_add(&pc->head, "\r\n");
 }
 
-/* The request goes the way of any other: through the parser and the rules. */
-static bool read_head(struct probe_client *pc, struct exchange *ex)
-{
-    static const struct http_limits limits = { .size = BUFFER_LARGE, .count = HTTP_FIELDS_MAX };
-    struct http_parser parser;
-    if (!(ex->head = freelist_take(&pc->worker->heads_free)))
-        return false;
-    http_parser_start(&parser, ex->head);
-    ex->base = pc->head.p;
-    return http_parse_request(&parser, ex->head, pc->head.p, pc->head.n, &limits) == HTTP_PARSE_DONE
-        && http_request_rules(ex->head, ex->base, &ex->message) == HTTP_ERROR_NONE;
-}
-
 void probe_client_start(struct worker *w, struct probe *probe)
 {
     struct probe_client *pc = calloc(1, sizeof *pc);
@@ -218,7 +205,7 @@ void probe_client_start(struct worker *w, struct probe *probe)
     write_head(pc);
     struct exchange *ex = w->snapshot && !w->stopping ? exchange_new(w, &probe_ops, pc) : NULL;
     pc->pool = upstream_pool_new(w, probe->endpoint);
-    if (!ex || !pc->pool || !read_head(pc, ex)) {
+    if (!ex || !pc->pool || !exchange_read_head(ex, (struct slice){ pc->head.p, pc->head.n })) {
         if (ex)
             exchange_discard(ex);
         snprintf(probe->result.detail, sizeof probe->result.detail, "the probe's request is not valid, or there is no memory for it");

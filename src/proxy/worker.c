@@ -5,6 +5,7 @@
 #include "proxy/client.h"
 #include "proxy/core.h"
 #include "proxy/exchange.h"
+#include "proxy/explain.h"
 #include "proxy/notice.h"
 #include "proxy/probe_client.h"
 #include "proxy/upstream.h"
@@ -314,6 +315,33 @@ void worker_post_probe(struct worker *w, struct probe *probe)
 {
     probe->message.handle = handle_probe;
     mailbox_post(&w->mailbox, &probe->message);
+}
+
+/* --- explanations --- */
+
+static void explained(struct message *m, void *owner)
+{
+    (void)owner;
+    struct explanation *x = CONTAINER_OF(m, struct explanation, message);
+    x->done(x, x->arg);
+}
+
+static void handle_explanation(struct message *m, void *owner)
+{
+    struct worker *w = owner;
+    struct explanation *x = CONTAINER_OF(m, struct explanation, message);
+    timers_refresh(&w->timers);
+    if (w->snapshot && !w->stopping)
+        explain(w, x);
+    x->message.handle = explained;
+    mailbox_post(w->options.control, &x->message);
+}
+
+void worker_post_explanation(struct worker *w, struct explanation *x)
+{
+    list_init(&x->message.link);
+    x->message.handle = handle_explanation;
+    mailbox_post(&w->mailbox, &x->message);
 }
 
 /* --- the queue for endpoints at their max_in_flight --- */

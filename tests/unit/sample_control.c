@@ -5,6 +5,7 @@
 #include "control/bus.h"
 #include "control/store.h"
 #include "control/tunnels.h"
+#include "proxy/explain.h"
 #include "proxy/worker.h"
 
 #include <setjmp.h>
@@ -241,6 +242,13 @@ bool control_monitor_test(struct control *c, const char *pool, const char *endpo
 }
 
 /* There are no workers. */
+void worker_post_explanation(struct worker *w, struct explanation *x)
+{
+    (void)w;
+    (void)x;
+    fail();
+}
+
 const struct worker_counters *worker_counters(const struct worker *w)
 {
     (void)w;

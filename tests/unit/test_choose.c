@@ -4,6 +4,7 @@
 #include "pool_under_test.h"
 
 #include "proxy/exchange.h"
+#include "proxy/explain.h"
 #include "steering/registry.h"
 
 enum { POOLS = 2, EACH = 2 };
@@ -404,9 +405,88 @@ static void test_a_key_in_place_of_turns(void **state)
     (void)state;
 }
 
+/* --- watched --- */
+
+static void watch(struct scene *s)
+{
+    s->ex.explanation = explanation_new();
+    s->ex.explanation->scores = calloc(POOLS * EACH, sizeof(double));
+}
+
+static void stop_watching(struct scene *s)
+{
+    explanation_free(s->ex.explanation);
+    s->ex.explanation = NULL;
+}
+
+static void test_what_is_decided_is_noted(void **state)
+{
+    struct scene *s = scene_new("off");
+    const struct explain_step *steps;
+
+    set_health(s, 0, 0, HEALTH_DOWN);
+    s->e[0][1].max_in_flight = 1;
+    set_in_flight(s, 0, 1, 1);
+    watch(s);
+    assert_chosen(s, 1, 0);
+    steps = s->ex.explanation->steps;
+    assert_int_equal(s->ex.explanation->n_steps, 3);
+    assert_true(!steps[0].pool && steps[0].level == USABLE_HEALTHY && steps[0].n == POOLS);
+    assert_true(steps[1].pool == &s->pools[0] && steps[1].chosen == STEERING_NONE);
+    assert_int_equal(steps[1].candidates[0].ruled_out, RULED_USABILITY);
+    assert_int_equal(steps[1].candidates[0].usability, USABLE_LAST_RESORT);
+    assert_int_equal(steps[1].candidates[1].ruled_out, RULED_FULL);
+    assert_true(steps[1].candidates[1].in_flight == 1 && steps[1].candidates[1].weight == 1);
+    assert_int_equal(steps[0].candidates[0].ruled_out, RULED_EMPTY);
+    stop_watching(s);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_watched_choices_leave_no_trace(void **state)
+{
+    struct scene *s = scene_new("round_robin");
+
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    watch(s);
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    const struct endpoint *next = s->ex.endpoint;
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(choose(&s->ex), CHOICE_MADE);
+        assert_ptr_equal(s->ex.endpoint, next);
+    }
+    stop_watching(s);
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    assert_ptr_equal(s->ex.endpoint, next);
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    assert_true(s->ex.endpoint != next);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_last_resorts_are_noted_and_not_counted(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    for (unsigned p = 0; p < POOLS; p++)
+        for (unsigned i = 0; i < EACH; i++)
+            set_health(s, p, i, HEALTH_DOWN);
+    s->lb.when_all_down = WHEN_ALL_DOWN_LEAST_BAD;
+    watch(s);
+    assert_chosen(s, 0, 0);
+    assert_true(s->ex.explanation->last_resort);
+    assert_int_equal(atomic_load(&s->worker.counters.panic_choices), 0);
+    stop_watching(s);
+    scene_free(s);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_decided_is_noted),
+        cmocka_unit_test(test_watched_choices_leave_no_trace),
+        cmocka_unit_test(test_last_resorts_are_noted_and_not_counted),
         cmocka_unit_test(test_a_session_comes_before_order_weight_and_pools),
         cmocka_unit_test(test_a_session_waits_for_its_endpoint),
         cmocka_unit_test(test_a_session_that_failed_goes_on),
