@@ -11,20 +11,6 @@ from tunnels import CONNECTIONS, KINDS, REAL, STAND_IN, WORKERS
 QUICK = {STAND_IN: CONNECTIONS, REAL: 2}  # the real one opens a connection a second
 
 
-class Timed:
-    """For Load: remembers the longest that one request took."""
-
-    def __init__(self, method="GET", target="/", body=b""):
-        self.method, self.target, self.body = method, target, body
-        self.longest = 0
-
-    def __call__(self, connection):
-        began = time.monotonic()
-        answered = connection.request(self.method, self.target, body=self.body)
-        self.longest = max(self.longest, time.monotonic() - began)
-        return answered
-
-
 @pytest.fixture
 def three(make_edge, origin, workers, kind):
     """One tunnel with three connectors."""
@@ -47,15 +33,13 @@ def test_kill_one_of_three(three):
 @WORKERS
 @KINDS
 def test_freeze_one_of_three(three):
-    timed = Timed()
-    with Load(three.daemon.connect, request=timed) as load:
+    with Load(three.daemon.connect) as load:
         load.wait_for_more(200)
         three.three[0].freeze()
         load.wait_for_more(1600)
         three.three[0].thaw()
         load.wait_for_more(600)
     assert load.failures == []
-    assert timed.longest < 1.5
     wait_until(lambda: len(three.connectors()) == 3, 40)
 
 
@@ -64,13 +48,11 @@ def test_freeze_one_of_three_with_little_traffic(make_edge, origin, workers):
     """The connections that nobody has used lately freeze as well: a request that leaves one must not meet the next."""
     edge = make_edge(workers=workers)
     three = [edge.connect(url=origin.url) for _ in range(3)]
-    timed = Timed()
-    with Load(edge.daemon.connect, rate=10, threads=5, request=timed) as load:
+    with Load(edge.daemon.connect, rate=10, threads=5) as load:
         load.wait_for_more(10)
         three[0].freeze()
         load.wait_for_more(50)
     assert load.failures == []
-    assert timed.longest < 1.5
 
 
 @WORKERS
@@ -110,9 +92,7 @@ def test_the_dead_are_buried_after_five_seconds(make_edge, origin, workers):
     one = edge.connect(url=origin.url)
     with edge.daemon.connect() as connection:
         one.freeze()
-        began = time.monotonic()
         assert connection.request("POST", "/echo", body=b"hello").status == 502
-        assert 4.5 < time.monotonic() - began < 9
     wait_until(lambda: edge.tunnel()["connections"] == 0)
     assert edge.daemon.get().status == 503
     one.thaw()
@@ -155,7 +135,7 @@ def test_a_connector_that_stops_finishes_its_requests(make_edge, origin, workers
 def test_posts_while_a_connector_stops(make_edge, origin, workers):
     edge = make_edge(workers=workers)
     two = [edge.connect(url=origin.url) for _ in range(2)]
-    with Load(edge.daemon.connect, request=Timed("POST", "/echo", b"hello")) as load:
+    with Load(edge.daemon.connect, request=lambda connection: connection.request("POST", "/echo", body=b"hello")) as load:
         load.wait_for_more(100)
         assert two[0].stop() == 0
         load.wait_for_more(100)

@@ -4,7 +4,6 @@ replaces itself."""
 import re
 import socket
 import ssl
-import time
 
 import pytest
 from client import Load, wait_until
@@ -116,9 +115,7 @@ def test_nobody_who_does_not_register_stays(make_edge):
     silent = edge.dial(connections=2, faults=["never-register on"], url="http_status:200")
     wait_until(lambda: "connected" in silent.log.read_text() or edge.daemon.log)
     plain = socket.create_connection(("127.0.0.1", int(edge.addresses[0].rsplit(":")[1])), timeout=30)
-    began = time.monotonic()
     assert plain.recv(1) == b""
-    assert 5 < time.monotonic() - began < 20
     assert edge.tunnel()["connections"] == 0
 
 
