@@ -159,7 +159,7 @@ static void wrong_bytes_do_no_harm(void **state)
     assert_int_equal(stat(path, &st), 0);
     for (off_t at = 0; at < st.st_size; at += 37) {
         int fd = open(path, O_RDWR);
-        char byte;
+        char byte = 0;
         assert_true(fd >= 0 && pread(fd, &byte, 1, at) == 1);
         byte = (char)~byte;
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
