@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "turn_until.h"
+
 enum { PATIENCE_S = 30 };
 
 struct fixture {
@@ -21,27 +23,6 @@ struct fixture {
     struct bus_subscription *second;
     unsigned second_seen;
 };
-
-static void on_late(struct ev_loop *loop, ev_timer *w, int events)
-{
-    (void)events;
-    *(bool *)w->data = true;
-    ev_break(loop, EVBREAK_ALL);
-}
-
-static void turn_until(struct ev_loop *loop, const unsigned *counter, unsigned wanted)
-{
-    bool late = false;
-    ev_timer timer;
-
-    ev_timer_init(&timer, on_late, PATIENCE_S, 0);
-    timer.data = &late;
-    ev_timer_start(loop, &timer);
-    while (*counter < wanted && !late)
-        ev_run(loop, EVRUN_ONCE);
-    ev_timer_stop(loop, &timer);
-    assert_false(late);
-}
 
 static void on_seen(void *arg, struct event *event)
 {
@@ -91,7 +72,7 @@ static void events_are_seen_once_committed_in_their_order(void **state)
     bus_publish(f->bus, "pool.degraded", "europe", SEVERITY_WARNING, false, NULL);
     bus_publish(f->bus, "endpoint.healthy", "europe/ams", SEVERITY_INFO, true, NULL);
     assert_int_equal(f->n_seen, 0);
-    turn_until(f->loop, &f->n_seen, 3);
+    turn_until(f->loop, &f->n_seen, 3, PATIENCE_S);
     assert_string_equal(f->seen.p, "endpoint.unhealthy europe/ams 1;pool.degraded europe 2;endpoint.healthy europe/ams 3;");
 }
 
@@ -108,7 +89,7 @@ static void ids_differ_and_sort_by_time(void **state)
         assert_true(strcmp(before, id) < 0);
         snprintf(before, sizeof before, "%s", id);
     }
-    turn_until(f->loop, &f->n_seen, 200);
+    turn_until(f->loop, &f->n_seen, 200, PATIENCE_S);
 }
 
 static void subscriber_may_leave_while_it_is_told(void **state)
@@ -118,7 +99,7 @@ static void subscriber_may_leave_while_it_is_told(void **state)
     f->second = bus_subscribe(f->bus, on_second_seen, f);
     bus_publish(f->bus, "a.b", "s", SEVERITY_INFO, false, NULL);
     bus_publish(f->bus, "a.b", "s", SEVERITY_INFO, false, NULL);
-    turn_until(f->loop, &f->n_seen, 2);
+    turn_until(f->loop, &f->n_seen, 2, PATIENCE_S);
     assert_int_equal(f->second_seen, 1);
 }
 
@@ -149,7 +130,7 @@ static void history_is_json_with_the_five_members(void **state)
 
     const char *id = bus_publish(f->bus, "tunnel.inactive", "u", SEVERITY_CRITICAL, false, json_pack("{s:s}", "tunnel", "quote \" and \n"));
     bus_query(f->bus, &(struct event_query){ .type = "tunnel.*" }, on_read, &r);
-    turn_until(f->loop, &r.done, 1);
+    turn_until(f->loop, &r.done, 1, PATIENCE_S);
     assert_int_equal(r.n, 1);
 
     json_error_t error;
@@ -213,7 +194,7 @@ static void alerts_go_to_the_channels_that_want_them(void **state)
     bus_publish(f->bus, "endpoint.healthy", "europe/ams", SEVERITY_INFO, true, NULL);       /* ops: a recovery */
     bus_publish(f->bus, "endpoint.drained", "europe/ams", SEVERITY_INFO, false, NULL);      /* nobody */
     bus_publish(f->bus, "pool.healthy", "europe", SEVERITY_INFO, false, NULL);              /* pools */
-    turn_until(f->loop, &f->n_seen, 4);
+    turn_until(f->loop, &f->n_seen, 4, PATIENCE_S);
     dispatcher_each_channel(dispatcher, count_backlog, &backlog);
     assert_string_equal(backlog.p, "ops:2 pools:1 ");
     assert_int_equal(forgotten, 0);
@@ -244,7 +225,7 @@ static void test_of_a_channel_is_an_event_and_has_an_outcome(void **state)
     config_unref(config);
     assert_false(bus_test_channel(f->bus, "nobody", on_tested, &tested));
     assert_true(bus_test_channel(f->bus, "pools", on_tested, &tested)); /* nobody listens on port 1 */
-    turn_until(f->loop, &tested, 1);
+    turn_until(f->loop, &tested, 1, PATIENCE_S);
     assert_string_equal(f->seen.p, "alert.test pools 1;");
     bus_set_dispatcher(f->bus, NULL);
     dispatcher_free(dispatcher);

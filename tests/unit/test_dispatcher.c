@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "turn_until.h"
+
 enum { PATIENCE_S = 60, REQUESTS_MAX = 64, REPLIES_MAX = 16, GATHER_MAX = 8 };
 
 /* A receiver of webhooks on a thread: reads a request, notes it, answers from a script. With `gather` it first reads that many requests, each over
@@ -235,27 +237,6 @@ static void deliver(struct fixture *f, uint64_t sequence, const char *id, const 
     event_unref(event);
 }
 
-static void on_late(struct ev_loop *loop, ev_timer *w, int events)
-{
-    (void)events;
-    *(bool *)w->data = true;
-    ev_break(loop, EVBREAK_ALL);
-}
-
-static void turn_until(struct ev_loop *loop, const unsigned *counter, unsigned wanted)
-{
-    bool late = false;
-    ev_timer timer;
-
-    ev_timer_init(&timer, on_late, PATIENCE_S, 0);
-    timer.data = &late;
-    ev_timer_start(loop, &timer);
-    while (*counter < wanted && !late)
-        ev_run(loop, EVRUN_ONCE);
-    ev_timer_stop(loop, &timer);
-    assert_false(late);
-}
-
 static void copy_status(void *arg, const struct channel_status *status)
 {
     *(struct channel_status *)arg = *status;
@@ -292,7 +273,7 @@ static void alert_is_posted_signed_and_its_row_goes(void **state)
     start(f);
     deliver(f, 7, "evt_7", "europe/ams");
     assert_int_equal(f->forgotten, 0);
-    turn_until(f->loop, &f->forgotten, 1);
+    turn_until(f->loop, &f->forgotten, 1, PATIENCE_S);
     assert_string_equal(f->rows, "7 ops;");
     received_ids(&f->receiver, ids, sizeof ids);
     assert_string_equal(ids, "evt_7 ");
@@ -327,7 +308,7 @@ static void failure_is_tried_again_with_the_same_id(void **state)
     assert_int_equal(f->status.backlog, 1);
     assert_memory_equal(f->status.last_error, "HTTP 503", 8);
     assert_true(f->status.last_error_at > 0);
-    turn_until(f->loop, &f->forgotten, 1);
+    turn_until(f->loop, &f->forgotten, 1, PATIENCE_S);
     received_ids(&f->receiver, ids, sizeof ids);
     assert_string_equal(ids, "evt_1 evt_1 ");
     assert_string_equal(status(f)->last_error, "");
@@ -346,7 +327,7 @@ static void order_is_kept_within_a_subject_only(void **state)
     deliver(f, 2, "a2", "a");
     deliver(f, 3, "b1", "b");
     deliver(f, 4, "b2", "b");
-    turn_until(f->loop, &f->forgotten, 4);
+    turn_until(f->loop, &f->forgotten, 4, PATIENCE_S);
     received_ids(&f->receiver, ids, sizeof ids);
     assert_string_equal(ids, "a1 b1 b2 a1 a2 ");
     assert_string_equal(f->rows, "3 ops;4 ops;1 ops;2 ops;");
@@ -365,7 +346,7 @@ static void subjects_go_side_by_side_up_to_a_bound(void **state)
         deliver(f, i, subject, subject);
     }
     assert_int_equal(status(f)->attempts, DISPATCHER_PARALLEL);
-    turn_until(f->loop, &f->forgotten, 12);
+    turn_until(f->loop, &f->forgotten, 12, PATIENCE_S);
     assert_int_equal(status(f)->delivered, 12);
 }
 
@@ -378,7 +359,7 @@ static void refusal_is_final_and_the_next_goes_on(void **state)
     start(f);
     deliver(f, 1, "evt_1", "s");
     deliver(f, 2, "evt_2", "s");
-    turn_until(f->loop, &f->forgotten, 2);
+    turn_until(f->loop, &f->forgotten, 2, PATIENCE_S);
     received_ids(&f->receiver, ids, sizeof ids);
     assert_string_equal(ids, "evt_1 evt_2 ");
     assert_int_equal(status(f)->dropped, 1);
@@ -408,7 +389,7 @@ static void gone_closes_the_channel_until_a_reload(void **state)
     start(f);
     deliver(f, 1, "evt_1", "s");
     deliver(f, 2, "evt_2", "s");
-    turn_until(f->loop, &f->forgotten, 2);
+    turn_until(f->loop, &f->forgotten, 2, PATIENCE_S);
     assert_true(status(f)->closed);
     assert_int_equal(f->status.backlog, 0);
     assert_int_equal(f->status.dropped, 2);
@@ -419,7 +400,7 @@ static void gone_closes_the_channel_until_a_reload(void **state)
     configure(f, "ops", f->receiver.port);
     assert_false(status(f)->closed);
     deliver(f, 4, "evt_4", "s");
-    turn_until(f->loop, &f->forgotten, 4);
+    turn_until(f->loop, &f->forgotten, 4, PATIENCE_S);
     assert_int_equal(status(f)->delivered, 1);
 }
 
@@ -448,7 +429,7 @@ static void reload_sends_what_waits_to_the_new_url(void **state)
     turn_until_failures(f, 1);
     start(f);
     assert_int_equal(status(f)->backlog, 1);
-    turn_until(f->loop, &f->forgotten, 1);
+    turn_until(f->loop, &f->forgotten, 1, PATIENCE_S);
     received_ids(&f->receiver, ids, sizeof ids);
     assert_string_equal(ids, "evt_1 ");
 }
@@ -505,15 +486,15 @@ static void test_is_one_attempt_past_the_queue(void **state)
     start(f);
     assert_false(dispatcher_test(f->dispatcher, "nobody", event, on_tested, &tested));
     assert_true(dispatcher_test(f->dispatcher, "ops", event, on_tested, &tested));
-    turn_until(f->loop, &tested.done, 1);
+    turn_until(f->loop, &tested.done, 1, PATIENCE_S);
     assert_false(tested.delivered);
     assert_memory_equal(tested.detail, "HTTP 500", 8);
     assert_true(dispatcher_test(f->dispatcher, "ops", event, on_tested, &tested));
-    turn_until(f->loop, &tested.done, 2);
+    turn_until(f->loop, &tested.done, 2, PATIENCE_S);
     assert_true(tested.delivered);
     assert_memory_equal(tested.detail, "HTTP 204", 8);
     assert_true(dispatcher_test(f->dispatcher, "ops", event, on_tested, &tested));
-    turn_until(f->loop, &tested.done, 3);
+    turn_until(f->loop, &tested.done, 3, PATIENCE_S);
     assert_false(status(f)->closed); /* a test decides nothing */
     assert_int_equal(f->forgotten, 0);
     received_ids(&f->receiver, ids, sizeof ids);
@@ -550,7 +531,7 @@ static void fetch(struct fixture *f, struct transfers *transfers, const char *ur
     text_add(&request.url, url);
     transfer_start(transfers, &request, &options, on_fetched, got);
     assert_int_equal(got->done, 0);
-    turn_until(f->loop, &got->done, 1);
+    turn_until(f->loop, &got->done, 1, PATIENCE_S);
 }
 
 static void retry_after_is_seconds_or_a_date(void **state)

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "turn_until.h"
+
 #define SECONDS(n) ((n) * NSEC_PER_SEC)
 
 static const struct monitor by_the_book = {
@@ -203,27 +205,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void on_late(struct ev_loop *loop, ev_timer *w, int events)
-{
-    (void)events;
-    *(bool *)w->data = true;
-    ev_break(loop, EVBREAK_ALL);
-}
-
-static void turn_until(struct ev_loop *loop, const unsigned *counter, unsigned wanted)
-{
-    bool late = false;
-    ev_timer timer;
-
-    ev_timer_init(&timer, on_late, PATIENCE_S, 0);
-    timer.data = &late;
-    ev_timer_start(loop, &timer);
-    while (*counter < wanted && !late)
-        ev_run(loop, EVRUN_ONCE);
-    ev_timer_stop(loop, &timer);
-    assert_false(late);
-}
-
 /* Turns for as long as everything armed so far takes at least twice. */
 static void turn_a_while(struct fixture *f)
 {
@@ -287,7 +268,7 @@ static void every_monitor_looks_at_every_endpoint(void **state)
     assert_int_equal(evidence.n_monitors, 2);
     assert_int_equal(evidence.monitors[0].health, HEALTH_UNKNOWN);
     assert_string_equal(evidence.monitors[1].name, "deep");
-    turn_until(f->loop, &f->runs, 4);
+    turn_until(f->loop, &f->runs, 4, PATIENCE_S);
     turn_a_while(f);
     assert_int_equal(f->runs, 4); /* one probe of each at a time */
     assert_int_equal(f->told, 0);
@@ -298,7 +279,7 @@ static void every_monitor_looks_at_every_endpoint(void **state)
     assert_int_equal(evidence.monitors[0].health, HEALTH_UP);
     assert_int_equal(evidence.monitors[1].health, HEALTH_UP);
     assert_false(scheduler_evidence(f->scheduler, "p/e3", &evidence));
-    turn_until(f->loop, &f->runs, 8); /* and again */
+    turn_until(f->loop, &f->runs, 8, PATIENCE_S); /* and again */
 }
 
 static void failures_turn_it_down_and_passes_up(void **state)
@@ -308,7 +289,7 @@ static void failures_turn_it_down_and_passes_up(void **state)
 
     put_in_force(f, make_config(1, one, 1));
     for (unsigned i = 0; results[i]; i++) {
-        turn_until(f->loop, &f->runs, i + 1);
+        turn_until(f->loop, &f->runs, i + 1, PATIENCE_S);
         answer(f, 0, results[i] == 'p');
         assert_int_equal(f->told, i + 1);
         assert_string_equal(f->last_told, "p/e1");
@@ -322,7 +303,7 @@ static void histories_survive_a_reload(void **state)
     struct evidence evidence;
 
     put_in_force(f, make_config(2, two, 2));
-    turn_until(f->loop, &f->runs, 4);
+    turn_until(f->loop, &f->runs, 4, PATIENCE_S);
     while (f->n_out)
         answer(f, 0, true);
     put_in_force(f, make_config(1, one, 1)); /* an endpoint and a monitor go */
@@ -343,7 +324,7 @@ static void probe_that_is_out_over_a_reload_counts_if_its_job_stays(void **state
     struct evidence evidence;
 
     put_in_force(f, make_config(1, one, 1));
-    turn_until(f->loop, &f->runs, 1);
+    turn_until(f->loop, &f->runs, 1, PATIENCE_S);
     put_in_force(f, make_config(1, one, 1));
     turn_a_while(f);
     assert_int_equal(f->runs, 1);
@@ -351,7 +332,7 @@ static void probe_that_is_out_over_a_reload_counts_if_its_job_stays(void **state
     assert_true(scheduler_evidence(f->scheduler, "p/e1", &evidence));
     assert_int_equal(evidence.monitors[0].health, HEALTH_UP);
 
-    turn_until(f->loop, &f->runs, 2);
+    turn_until(f->loop, &f->runs, 2, PATIENCE_S);
     put_in_force(f, make_config(0, NULL, 0)); /* its job is gone */
     unsigned told = f->told;
     answer(f, 0, true);
@@ -363,7 +344,7 @@ static void probe_that_is_out_at_the_end_comes_back_to_nobody(void **state)
     struct fixture *f = *state;
 
     put_in_force(f, make_config(1, one, 1));
-    turn_until(f->loop, &f->runs, 1);
+    turn_until(f->loop, &f->runs, 1, PATIENCE_S);
     scheduler_free(f->scheduler);
     f->scheduler = NULL;
     answer(f, 0, true);
@@ -377,11 +358,11 @@ static void what_ends_with_us_is_no_evidence(void **state)
 
     config->endpoints[0]->pool->monitors[0]->consecutive_down = 1;
     put_in_force(f, config);
-    turn_until(f->loop, &f->runs, 1);
+    turn_until(f->loop, &f->runs, 1, PATIENCE_S);
     answer(f, 0, true);
-    turn_until(f->loop, &f->runs, 2);
+    turn_until(f->loop, &f->runs, 2, PATIENCE_S);
     end_with(f, 0, REASON_SHUTDOWN);
-    turn_until(f->loop, &f->runs, 3);
+    turn_until(f->loop, &f->runs, 3, PATIENCE_S);
     assert_int_equal(f->evidence.monitors[0].health, HEALTH_UP);
 }
 
@@ -394,18 +375,18 @@ static void disabled_endpoints_are_left_alone_and_forgotten(void **state)
     endpoint->live = endpoint_live_new("p/e1", 1); /* the pool's endpoints are not in config->pools, so we release it */
     struct endpoint_live *live = endpoint->live;
     put_in_force(f, config);
-    turn_until(f->loop, &f->runs, 1);
+    turn_until(f->loop, &f->runs, 1, PATIENCE_S);
     answer(f, 0, true);
     assert_int_equal(f->evidence.monitors[0].health, HEALTH_UP);
     assert_true(atomic_load(&live->probe_latency_s) > 0.0039 && atomic_load(&live->probe_latency_s) < 0.0041);
     atomic_store(&live->admin, ADMIN_DISABLED);
-    turn_until(f->loop, &f->told, 2);
+    turn_until(f->loop, &f->told, 2, PATIENCE_S);
     assert_int_equal(f->evidence.monitors[0].health, HEALTH_UNKNOWN);
     turn_a_while(f);
     assert_int_equal(f->runs, 1);
     assert_int_equal(f->told, 2); /* said once */
     atomic_store(&live->admin, ADMIN_DRAINED); /* drained ones are watched */
-    turn_until(f->loop, &f->runs, 2);
+    turn_until(f->loop, &f->runs, 2, PATIENCE_S);
     answer(f, 0, true);
     assert_int_equal(f->evidence.monitors[0].health, HEALTH_UP);
     scheduler_free(f->scheduler);
@@ -426,7 +407,7 @@ static void hurry_brings_the_next_look_forward(void **state)
     monitor->interval_turning = NSEC_PER_MSEC;
     scheduler_hurry(f->scheduler, "p/unknown");
     scheduler_hurry(f->scheduler, "p/e1");
-    turn_until(f->loop, &f->runs, 1);
+    turn_until(f->loop, &f->runs, 1, PATIENCE_S);
     scheduler_hurry(f->scheduler, "p/e1"); /* one is out already */
     turn_a_while(f);
     assert_int_equal(f->runs, 1);
@@ -434,7 +415,7 @@ static void hurry_brings_the_next_look_forward(void **state)
     turn_a_while(f);
     assert_int_equal(f->runs, 1);
     scheduler_hurry(f->scheduler, "p/e1");
-    turn_until(f->loop, &f->runs, 2);
+    turn_until(f->loop, &f->runs, 2, PATIENCE_S);
 }
 
 static void pool_without_monitors_has_no_evidence(void **state)

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "turn_until.h"
+
 enum { PATIENCE_S = 30 };
 
 static char directory[64];
@@ -43,27 +45,6 @@ static int remove_directory(void **state)
 }
 
 /* A loop that turns until something has happened, or fails the test. */
-
-static void on_late(struct ev_loop *loop, ev_timer *w, int events)
-{
-    (void)events;
-    *(bool *)w->data = true;
-    ev_break(loop, EVBREAK_ALL);
-}
-
-static void turn_until(struct ev_loop *loop, const unsigned *counter, unsigned wanted)
-{
-    bool late = false;
-    ev_timer timer;
-
-    ev_timer_init(&timer, on_late, PATIENCE_S, 0);
-    timer.data = &late;
-    ev_timer_start(loop, &timer);
-    while (*counter < wanted && !late)
-        ev_run(loop, EVRUN_ONCE);
-    ev_timer_stop(loop, &timer);
-    assert_false(late);
-}
 
 struct fixture {
     struct ev_loop *loop;
@@ -137,7 +118,7 @@ static void read_events(struct fixture *f, const struct event_query *query, stru
 {
     *r = (struct reading){ 0 };
     store_read_events(f->store, query, on_read, r);
-    turn_until(f->loop, &r->done, 1);
+    turn_until(f->loop, &r->done, 1, PATIENCE_S);
 }
 
 /* What is kept, as one line of text. */
@@ -180,7 +161,7 @@ static void events_come_back_in_order_once_committed(void **state)
     fixture_open(&f, directory);
     for (uint64_t i = 1; i <= 40; i++)
         add_event(&f, i, "tunnel.inactive", i % 2 ? "ops" : NULL);
-    turn_until(f.loop, &f.answered, 40);
+    turn_until(f.loop, &f.answered, 40, PATIENCE_S);
     for (uint64_t i = 0; i < 40; i++)
         assert_int_equal(f.answers[i], i + 1);
     assert_int_equal(f.durable, 40);
@@ -233,7 +214,7 @@ static void last_word_of_each_subject_and_kind_is_kept(void **state)
         store_add_event(f.store, event, NULL, 0, on_added, &f);
         event_unref(event);
     }
-    turn_until(f.loop, &f.answered, sizeof events / sizeof *events);
+    turn_until(f.loop, &f.answered, sizeof events / sizeof *events, PATIENCE_S);
     fixture_close(&f);
     fixture_open(&f, directory);
     store_each_last(f.store, write_last, &found);
@@ -276,7 +257,7 @@ static void mark_tells_when_all_before_it_is_committed(void **state)
     store_set_override(f.store, "europe/ams", ADMIN_DRAINED, NAN);
     store_when_written(f.store, note_written, &f);
     assert_int_equal(f.answered, 0);
-    turn_until(f.loop, &f.answered, 1);
+    turn_until(f.loop, &f.answered, 1, PATIENCE_S);
     assert_int_equal(f.durable, 1);
     store_when_written(f.store, note_written, &f);
     fixture_close(&f); /* tells */
@@ -384,7 +365,7 @@ static void assert_begins_anew(void)
     assert_true(is_there("penstock.db.corrupt-"));
     assert_undelivered(f.store, "");
     add_event(&f, 1, "a.b", "ops");
-    turn_until(f.loop, &f.answered, 1);
+    turn_until(f.loop, &f.answered, 1, PATIENCE_S);
     assert_int_equal(f.durable, 1);
     fixture_close(&f);
     fixture_open(&f, directory);
@@ -450,9 +431,9 @@ static void history_is_bounded_but_for_undelivered_alerts(void **state)
     assert_non_null(f.store);
     for (uint64_t i = 1; i <= 50; i++)
         add_event(&f, i, "a.b", i == 3 ? "ops" : NULL);
-    turn_until(loop, &f.answered, 50);
+    turn_until(loop, &f.answered, 50, PATIENCE_S);
     add_event(&f, 51, "a.b", NULL); /* its batch's pruning comes before the read below */
-    turn_until(loop, &f.answered, 51);
+    turn_until(loop, &f.answered, 51, PATIENCE_S);
     read_events(&f, &(struct event_query){ 0 }, &r);
     assert_int_equal(r.n, 10);
     assert_int_equal(r.sequences[0], 3);
@@ -465,7 +446,7 @@ static void history_is_bounded_but_for_undelivered_alerts(void **state)
     f.store = store_open(f.loop, &options, error);
     assert_int_equal(store_last_sequence(f.store), 51);
     add_event(&f, 52, "a.b", NULL);
-    turn_until(f.loop, &f.answered, 1);
+    turn_until(f.loop, &f.answered, 1, PATIENCE_S);
     read_events(&f, &(struct event_query){ 0 }, &r);
     assert_int_equal(r.n, 1);
     assert_int_equal(r.sequences[0], 3);
@@ -507,7 +488,7 @@ static void queries_find_what_they_ask_for(void **state)
     fixture_open(&f, NULL);
     for (uint64_t i = 1; i <= 20; i++)
         add_event(&f, i, i % 2 ? "tunnel.inactive" : "pool_of.healthy", NULL);
-    turn_until(f.loop, &f.answered, 20); /* a read sees what was committed before it */
+    turn_until(f.loop, &f.answered, 20, PATIENCE_S); /* a read sees what was committed before it */
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         read_events(&f, &cases[i].query, &r);
         assert_int_equal(r.n, cases[i].n);
@@ -565,7 +546,7 @@ static void event_that_can_never_be_written_does_not_stop_the_others(void **stat
     add_event(&f, 1, "a.b", NULL);
     add_event(&f, 1, "a.b", NULL); /* no sequence twice */
     add_event(&f, 2, "a.b", NULL);
-    turn_until(f.loop, &f.answered, 3);
+    turn_until(f.loop, &f.answered, 3, PATIENCE_S);
     assert_int_equal(f.durable, 2);
     store_get_status(f.store, &status);
     assert_int_equal(status.lost, 1);
@@ -637,7 +618,7 @@ static void failed_writes_show_and_are_repeated(void **state)
     assert_int_equal(f.answered, 0);
 
     limit_file_size(RLIM_INFINITY);
-    turn_until(f.loop, &f.answered, 2);
+    turn_until(f.loop, &f.answered, 2, PATIENCE_S);
     assert_int_equal(f.durable, 2);
     store_get_status(f.store, &status);
     assert_false(status.failing);
@@ -660,9 +641,9 @@ static void alerts_do_not_wait_for_a_full_disk_for_ever(void **state)
     assert_non_null(f.store);
     fill_disk();
     add_big_event(&f, 1);
-    turn_until(f.loop, &f.answered, 1);
+    turn_until(f.loop, &f.answered, 1, PATIENCE_S);
     add_event(&f, 2, "a.b", "ops"); /* what comes now is told at once */
-    turn_until(f.loop, &f.answered, 2);
+    turn_until(f.loop, &f.answered, 2, PATIENCE_S);
     assert_int_equal(f.durable, 0);
     assert_int_equal(f.answers[0], 1);
     assert_int_equal(f.answers[1], 2);
@@ -676,7 +657,7 @@ static void alerts_do_not_wait_for_a_full_disk_for_ever(void **state)
         usleep(10000);
         store_get_status(f.store, &status);
     }
-    turn_until(f.loop, &f.answered, 3);
+    turn_until(f.loop, &f.answered, 3, PATIENCE_S);
     store_get_status(f.store, &status);
     assert_int_equal(status.events, 3);
     fixture_close(&f);
