@@ -949,63 +949,78 @@ static void become_suspect(struct edge_connection *c)
         edge_stream_on_suspect(edge_stream_of_link(node));
 }
 
-static void look_at_silence(struct edge_connection *c)
+/* Each timer may be a tick late, and two follow one another until a request leaves a silent connection: so each is set a tick early, lest
+ * the answer come later than the limits say. */
+static nsec_t left_of(nsec_t limit, nsec_t waited)
 {
-    struct edge_worker *w = c->worker;
-    nsec_t now = edge_now(w), next = EDGE_PING_IDLE;
-    nsec_t waits = waiting_since(c);
-    /* If it was us who slept, the answer has been here for long. */
-    if (c->ping_sent_at && c->received_at < c->ping_sent_at && now - c->ping_sent_at >= EDGE_SUSPECT_AFTER)
+    return limit - waited - TIMER_TICK;
+}
+
+static bool awaits_pong(const struct edge_connection *c)
+{
+    return c->ping_sent_at && c->received_at < c->ping_sent_at;
+}
+
+static bool is_too_silent(const struct edge_connection *c)
+{
+    return awaits_pong(c) && left_of(EDGE_SUSPECT_AFTER, edge_now(c->worker) - c->ping_sent_at) <= 0;
+}
+
+/* What it learns it acts upon; when to look again. The connection may be closed afterwards. */
+static nsec_t look_at_silence(struct edge_connection *c)
+{
+    nsec_t now = edge_now(c->worker);
+    if (is_too_silent(c)) /* if it was us who slept, the answer has been here for long */
         read_once(c);
     if (c->phase == CONNECTION_CLOSED)
-        return;
-    if (c->ping_sent_at && c->received_at < c->ping_sent_at) {
+        return 0;
+    if (awaits_pong(c)) {
         nsec_t silent = now - c->ping_sent_at;
         if (silent >= EDGE_DEAD_AFTER) {
             edge_connection_close(c, REASON_RESET, "no answer to a PING for 5 s");
-            return;
+            return 0;
         }
-        if (silent >= EDGE_SUSPECT_AFTER)
-            become_suspect(c);
-        next = silent >= EDGE_SUSPECT_AFTER ? EDGE_DEAD_AFTER - silent : EDGE_SUSPECT_AFTER - silent;
-    } else if (waits) {
-        nsec_t quiet = quiet_time(c);
-        nsec_t last = c->received_at > waits ? c->received_at : waits;
-        if (now - last >= quiet) {
-            c->ping_distance = quiet * 2 < EDGE_PING_IDLE ? quiet * 2 : EDGE_PING_IDLE;
-            c->ping_sent_at = 0; /* an earlier one was answered by other bytes */
-            send_ping(c);
-            next = EDGE_SUSPECT_AFTER;
-        } else {
-            next = last + quiet - now;
-        }
-    } else if (now - c->received_at >= EDGE_PING_IDLE) {
-        c->ping_sent_at = 0;
-        send_ping(c);
-        next = EDGE_SUSPECT_AFTER;
-    } else {
-        next = c->received_at + EDGE_PING_IDLE - now;
+        if (!is_too_silent(c))
+            return left_of(EDGE_SUSPECT_AFTER, silent);
+        become_suspect(c);
+        return EDGE_DEAD_AFTER - silent;
     }
-    if (c->grace_until && c->grace_until - now < next)
-        next = c->grace_until - now;
-    timer_arm(&w->timers, &c->timer, next > TIMER_TICK ? next : TIMER_TICK);
+    nsec_t waits = waiting_since(c), last = c->received_at > waits ? c->received_at : waits;
+    nsec_t due = waits ? left_of(quiet_time(c), now - last) : EDGE_PING_IDLE - (now - c->received_at);
+    if (due > 0)
+        return due;
+    if (waits)
+        c->ping_distance = 2 * quiet_time(c) < EDGE_PING_IDLE ? 2 * quiet_time(c) : EDGE_PING_IDLE;
+    c->ping_sent_at = 0; /* an earlier one was answered by other bytes */
+    send_ping(c);
+    return left_of(EDGE_SUSPECT_AFTER, 0);
+}
+
+static void watch_silence(struct edge_connection *c)
+{
+    struct edge_worker *w = c->worker;
+    nsec_t next = look_at_silence(c);
+    if (c->phase == CONNECTION_CLOSED)
+        return;
+    if (c->grace_until && c->grace_until - edge_now(w) < next)
+        next = c->grace_until - edge_now(w);
+    timer_arm(&w->timers, &c->timer, next > 0 ? next : 0);
 }
 
 void edge_connection_check(struct edge_connection *c)
 {
-    bool asked = c->ping_sent_at && c->received_at < c->ping_sent_at;
-    if (c->phase != CONNECTION_SERVING || asked)
+    if (c->phase != CONNECTION_SERVING || awaits_pong(c))
         return;
     c->ping_sent_at = 0;
     send_ping(c);
     timer_disarm(&c->worker->timers, &c->timer);
-    timer_arm(&c->worker->timers, &c->timer, EDGE_SUSPECT_AFTER);
+    timer_arm(&c->worker->timers, &c->timer, left_of(EDGE_SUSPECT_AFTER, 0));
 }
 
 void edge_connection_watch_closely(struct edge_connection *c)
 {
     c->ping_distance = EDGE_QUIET_MIN;
-    nsec_t due = edge_now(c->worker) + quiet_time(c);
+    nsec_t due = edge_now(c->worker) + left_of(quiet_time(c), 0);
     if (timer_is_armed(&c->timer) && c->timer.deadline <= due)
         return;
     timer_disarm(&c->worker->timers, &c->timer);
@@ -1020,12 +1035,12 @@ static void connection_on_timer(struct timer *timer)
     case CONNECTION_STRANGER: edge_connection_close(c, REASON_CLIENT_HEADER_TIMEOUT, "did not register in time"); break;
     case CONNECTION_ASKED: edge_connection_close(c, REASON_INTERNAL, "no decision on its registration in time"); break;
     case CONNECTION_REFUSED: edge_connection_close(c, REASON_NONE, "refused"); break;
-    case CONNECTION_SERVING: look_at_silence(c); break;
+    case CONNECTION_SERVING: watch_silence(c); break;
     case CONNECTION_DRAINING:
         if (c->grace_until && edge_now(c->worker) >= c->grace_until)
             edge_connection_close(c, REASON_SHUTDOWN, "the time to drain is over");
         else
-            look_at_silence(c);
+            watch_silence(c);
         break;
     case CONNECTION_MOVING:
     case CONNECTION_CLOSED: break;

@@ -12,7 +12,8 @@
 struct edge_stream;
 
 /* PING every EDGE_PING_IDLE, and at once when a stream has waited with nothing received on the connection for max(EDGE_QUIET_MIN,
- * 4 × RTT), at growing distances as long as answers come; none back within EDGE_SUSPECT_AFTER: suspect; within EDGE_DEAD_AFTER: dead. */
+ * 4 × RTT), at growing distances as long as answers come; none back within EDGE_SUSPECT_AFTER: suspect; within EDGE_DEAD_AFTER: dead. What
+ * a waiting request is moved by comes a tick of the timers early at the most, and never late. */
 #define EDGE_PING_IDLE (10 * NSEC_PER_SEC)
 #define EDGE_QUIET_MIN (250 * NSEC_PER_MSEC)
 #define EDGE_SUSPECT_AFTER NSEC_PER_SEC

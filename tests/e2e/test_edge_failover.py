@@ -285,5 +285,5 @@ def test_no_connector_left_is_known_at_once(make_edge, origin, workers, kind):
     one = edge.connect(kind=kind, connections=2, url=origin.url)
     assert edge.daemon.get().status == 200
     one.kill()
-    wait_until(lambda: edge.daemon.get().status == 503, 1)
-    wait_until(lambda: edge.daemon.endpoint("pool/ams")["state"] == "down" and edge.tunnel()["status"] == "down", 1)
+    wait_until(lambda: edge.daemon.get().status == 503)
+    wait_until(lambda: edge.daemon.endpoint("pool/ams")["state"] == "down" and edge.tunnel()["status"] == "down")
