@@ -141,7 +141,8 @@ static void worker_free(void *w)
 
 #define IN_ORDER(its_name)                                                                                           \
     {                                                                                                                \
-        .name = (its_name), .abi = STEERING_ABI, .scores_are = "the place in order: the lowest wins",                \
+        .name = (its_name), .abi = STEERING_ABI, .steadiness = STEERING_STEADY,                                      \
+        .scores_are = "the place in order: the lowest wins",                                                         \
         .configure = configure, .worker_new = worker_new, .update = update, .choose = choose,                        \
         .worker_free = worker_free, .release = free,                                                                 \
     }

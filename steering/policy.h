@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STEERING_ABI 2U
+#define STEERING_ABI 3U
 #define STEERING_NONE ((size_t)-1)
 
 /* What changes with the epoch: health, weight or configuration moved. */
@@ -70,9 +70,14 @@ struct steering_error {
     char message[256];
 };
 
+/* Where a policy leads all requests of a client to the same candidate while nothing changes. Elsewhere the key of a session that has
+ * one is hashed in its stead. */
+enum steering_steadiness { STEERING_UNSTEADY, STEERING_STEADY_BETWEEN_POOLS, STEERING_STEADY };
+
 struct steering_policy {
     const char *name;
     uint32_t abi; /* STEERING_ABI */
+    enum steering_steadiness steadiness;
     const char *scores_are; /* what they mean, for `explain`: "the chance of each"; may be NULL */
 
     /* Control thread, at load. A built-in policy's unlisted options were refused before; a shared object gets all that stand in its

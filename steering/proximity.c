@@ -114,6 +114,7 @@ static void worker_free(void *w)
 const struct steering_policy steering_proximity = {
     .name = "proximity",
     .abi = STEERING_ABI,
+    .steadiness = STEERING_STEADY_BETWEEN_POOLS, /* endpoints of one site are equally near, and share */
     .scores_are = "kilometres from the client: the lowest wins",
     .worker_new = worker_new,
     .update = update,

@@ -150,14 +150,16 @@ static struct tables *tables_at(struct group *g, enum usability level)
 
 /* --- sessions that are a matter of a key --- */
 
-/* Policies that go by place or order lead all of a session's requests to the same pool themselves. */
 static bool is_steady(const struct group *g)
 {
-    static const char *const between_pools[] = { "off", "geo", "proximity" };
-    size_t n = sizeof between_pools / sizeof *between_pools;
-    for (size_t i = 0; i < (g->kind == GROUP_POOL ? 1 : n); i++)
-        if (strcmp(g->steering->policy->name, between_pools[i]) == 0)
-            return true;
+    switch (g->steering->policy->steadiness) {
+    case STEERING_STEADY:
+        return true;
+    case STEERING_STEADY_BETWEEN_POOLS:
+        return g->kind == GROUP_LIST;
+    case STEERING_UNSTEADY:
+        break;
+    }
     return false;
 }
 
