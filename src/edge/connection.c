@@ -542,6 +542,7 @@ void edge_connection_drain(struct edge_connection *c, nsec_t grace, enum reason 
     }
     if (c->phase == CONNECTION_DRAINING)
         return;
+    c->drained_for = detail;
     set_phase(c, CONNECTION_DRAINING);
     turn_line(c, LINE_DRAINING);
     tell_control(c, LINE_DRAINING, reason, detail);
@@ -779,6 +780,8 @@ static void oversize_head(void *arg, int32_t id)
 {
     struct edge_connection *c = arg;
     struct edge_stream *s = stream_of(c->session, id);
+    if (!nghttp2_session_find_stream(c->session, id))
+        return; /* over, or never begun: nothing is to be ended, and nothing to be kept for a connector that doesn't read */
     nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
     if (s)
         edge_stream_on_oversize(s);
@@ -859,7 +862,7 @@ static void finish_if_done(struct edge_connection *c)
     if (c->phase == CONNECTION_DRAINING && !c->n_streams && !c->push.stream)
         say_goodbye(c);
     if (c->close_after && !c->pending && !nghttp2_session_want_write(c->session))
-        edge_connection_close(c, REASON_NONE, "drained");
+        edge_connection_close(c, REASON_NONE, c->drained_for);
 }
 
 /* For whoever looks for a connection that takes a body. */
@@ -1072,24 +1075,17 @@ void edge_connection_stream_ended(struct edge_connection *c, struct list *link)
 
 /* --- the beginning --- */
 
-void edge_connection_accept(struct edge_worker *w, int fd, const struct sockaddr_storage *peer)
+struct edge_connection *edge_connection_begin(struct edge_worker *w, int fd, SSL *ssl, const struct address *peer)
 {
-    struct address from;
-    memcpy(&from, peer, sizeof from);
-    if (!admit_stranger(w, &from)) {
-        close(fd);
-        return;
-    }
-    SSL *ssl = tls_server_session(w->tls);
-    struct edge_connection *c = ssl ? calloc(1, sizeof *c) : NULL;
+    struct edge_connection *c = calloc(1, sizeof *c);
     if (!c) {
-        peer_count_leave(w->strangers_by_address, &from);
+        peer_count_leave(w->strangers_by_address, peer);
         SSL_free(ssl);
         close(fd);
-        return;
+        return NULL;
     }
     c->is_stranger = true;
-    c->peer = from;
+    c->peer = *peer;
     c->worker = w;
     list_init(&c->dirty);
     list_init(&c->streams);
@@ -1099,4 +1095,22 @@ void edge_connection_accept(struct edge_worker *w, int fd, const struct sockaddr
     list_push_back(&w->connections, &c->link);
     timer_arm(&w->timers, &c->timer, EDGE_HANDSHAKE_SECONDS * NSEC_PER_SEC);
     stream_watch(&c->stream, w->loop, EV_READ);
+    return c;
+}
+
+void edge_connection_accept(struct edge_worker *w, int fd, const struct sockaddr_storage *peer)
+{
+    struct address from;
+    memcpy(&from, peer, sizeof from);
+    if (!admit_stranger(w, &from)) {
+        close(fd);
+        return;
+    }
+    SSL *ssl = tls_server_session(w->tls);
+    if (!ssl) {
+        peer_count_leave(w->strangers_by_address, &from);
+        close(fd);
+        return;
+    }
+    edge_connection_begin(w, fd, ssl, &from);
 }

@@ -78,14 +78,19 @@ struct edge_connection {
     nsec_t ping_sent_at;     /* 0: none is out */
     nsec_t ping_distance;    /* grows while answers come */
     nsec_t grace_until;      /* of a drain; 0: none */
+    const char *drained_for; /* why it takes no new streams: told of its end too */
 };
 
-/* A connection the listener accepted. */
+/* A connection the listener accepted: refused without a word where there are too many strangers. */
 void edge_connection_accept(struct edge_worker *, int fd, const struct sockaddr_storage *peer);
+/* Takes over the descriptor and `ssl` (NULL: plain, where a test plays the connector) of one that was counted among the strangers. NULL when
+ * memory is out: then all is undone. */
+struct edge_connection *edge_connection_begin(struct edge_worker *, int fd, SSL *ssl, const struct address *peer);
 /* Control's decision. Takes over the answer's references. */
 void edge_connection_answer(struct edge_connection *, const struct edge_answer *);
 /* It arrives on its new worker. */
 void edge_connection_adopt(struct edge_worker *, struct edge_connection *);
+/* `detail`, a literal, is also what is told of its end. */
 void edge_connection_drain(struct edge_connection *, nsec_t grace, enum reason, const char *detail);
 void edge_connection_close(struct edge_connection *, enum reason, const char *detail);
 void edge_connection_push(struct edge_connection *, int version, const char *json, size_t n);

@@ -467,7 +467,8 @@ void edge_stream_on_close(struct edge_stream *s, uint32_t error, enum reason rea
 
 void edge_stream_on_refused(struct edge_stream *s)
 {
-    s->closed = s->refused = true;
+    s->closed = true;
+    s->refused = !s->has_head; /* one that was answered was looked at, whatever is said of it now: it must not be sent again */
     have_news(s);
 }
 
@@ -668,7 +669,8 @@ void edge_stream_deliver(struct edge_stream *s)
         return;
     }
     if (s->oversize) {
-        tell_failure(s, STAGE_SENT, REASON_MALFORMED, "the response's head is larger than 48 KiB");
+        tell_failure(s, stage_of(s), REASON_MALFORMED,
+                     s->has_head ? "the response's trailers are larger than 48 KiB" : "the response's head is larger than 48 KiB");
         return;
     }
     if (s->has_head && !s->head_given && is_connectors_own(s)) {
