@@ -37,14 +37,14 @@ static void add_word(struct text *out, const char *word)
 
 void run_command_line(const struct run_command *r, struct text *out)
 {
-    text_add(out, "cloudflared tunnel --no-autoupdate");
+    text_add(out, "env TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate"); /* a cloudflared before 2026.5 has no such option */
     for (size_t i = 0; i < count_slots(r); i++) {
         text_add(out, " --edge ");
         add_word(out, slot(r, i));
     }
     if (r->connections > CONNECTIONS_BY_ITSELF)
         text_addf(out, " --ha-connections %u", r->connections);
-    text_addf(out, " --cacert " CA_FILE " --protocol http2 --retries 1 --no-prechecks --cred-file %s.json run", r->id);
+    text_addf(out, " --cacert " CA_FILE " --protocol http2 --retries 1 --cred-file %s.json run", r->id);
     if (r->url) {
         text_add(out, " --url ");
         add_word(out, r->url);
@@ -107,7 +107,7 @@ void run_command_script(const struct run_command *r, struct text *out)
 {
     text_addf(out,
               "# Connects a cloudflared to the tunnel %s: paste it into a shell where the connector is to run, or pipe it to sh.\n"
-              "# It holds the tunnel's secret. A cloudflared before 2026.5 does not know --no-prechecks: leave that out.\n"
+              "# It holds the tunnel's secret.\n"
               "umask 077\n\n",
               r->name);
     add_file(out, CA_FILE, "", r->ca);

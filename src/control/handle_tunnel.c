@@ -21,7 +21,7 @@ static void refuse(const struct request *r, enum tunnels_result result, const ch
         request_refuse(r, 409, "there is a tunnel \"%s\" already", name);
         break;
     case TUNNELS_CONNECTED:
-        request_refuse(r, 409, "tunnel \"%s\" has connections; with force it is deleted all the same", name);
+        request_refuse(r, 409, "tunnel \"%s\" has connections: stop its connectors first, or delete it with --force (in the API force=true)", name);
         break;
     case TUNNELS_IN_FILE:
         request_refuse(r, 409, "tunnel \"%s\" stands in the configuration file: change it there and reload", name);

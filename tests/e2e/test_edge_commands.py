@@ -229,7 +229,7 @@ def test_endpoint_drain_of_a_tunnel(daemon, connect):
 def test_cleanup_and_delete(daemon, tunnel, connect):
     connector = connect()
     refused = daemon.cli("tunnel", "delete", "ams")
-    assert refused.returncode == 1 and "force" in refused.stderr
+    assert refused.returncode == 1 and "--force" in refused.stderr
     assert daemon.cli("tunnel", "cleanup", "ams").returncode == 0
     wait_until(lambda: "dropped by the operator" in daemon.log)
     wait_until(lambda: connected(daemon) == [connector.id], what="it comes back")
@@ -252,9 +252,8 @@ def test_run_command_has_each_form(daemon, tunnel):
     each = parts(daemon)
     assert all(each[name] in everything for name in ("command", "yaml", "environment", "ca"))
     words = shlex.split(each["command"])
-    assert words[:2] == ["cloudflared", "tunnel"] and words.count("--edge") == 4 and words.count(daemon.edge) == 4
+    assert words[:4] == ["env", "TUNNEL_NO_PRECHECKS=true", "cloudflared", "tunnel"] and words.count("--edge") == 4 and words.count(daemon.edge) == 4
     assert words[words.index("--protocol") + 1] == "http2" and words[words.index("--retries") + 1] == "1"
-    assert "--no-prechecks" in words
     assert words[-1] == tunnel["id"] and words[-2] == "http://localhost:8080"
     assert daemon.cli("tunnel", "run-command", "ams", "--line").stdout == each["command"]
     assert daemon.cli("tunnel", "run-command", "ams", "--yaml").stdout == each["yaml"]
@@ -300,7 +299,7 @@ set -e
 arguments=
 while [ $# -gt 0 ]; do
     case $1 in
-    tunnel | run | --no-autoupdate | --no-prechecks) ;;
+    tunnel | run | --no-autoupdate) ;;
     --protocol | --retries) shift ;;
     --edge | --cacert | --cred-file | --url) arguments="$arguments $1 $2"; shift ;;
     *-*-*-*-*) ;;
@@ -358,7 +357,7 @@ def test_running_the_run_command_connects(daemon, tunnel, origin, run_script):
 def test_running_each_form_with_cloudflared_connects(daemon, tunnel, origin, run_script, command):
     text = daemon.cli("tunnel", "run-command", "ams", "--url", origin.url).stdout
     if command:
-        text = text[:text.rindex("\ncloudflared tunnel")] + f"\n{command}\n"
+        text = text[:text.rindex("\nenv ")] + f"\n{command}\n"
     script = run_script(text, f'#!/bin/sh\nexec {CLOUDFLARED} "$@"\n')
     wait_until(lambda: daemon.status()["tunnels"][0]["status"] == "healthy" or script.process.poll() is not None, 60)
     assert script.process.poll() is None, script.log.read_text()

@@ -44,8 +44,8 @@ static void a_lone_address_is_given_twice(void **state)
     (void)state;
     assert_writes(
         run_command_line, &sample,
-        "cloudflared tunnel --no-autoupdate --edge 127.0.0.1:7844 --edge 127.0.0.1:7844 --cacert penstock-ca.pem --protocol http2 "
-        "--retries 1 --no-prechecks --cred-file " ID ".json run --url http://localhost:8080 " ID "\n");
+        "env TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate --edge 127.0.0.1:7844 --edge 127.0.0.1:7844 --cacert penstock-ca.pem --protocol http2 "
+        "--retries 1 --cred-file " ID ".json run --url http://localhost:8080 " ID "\n");
     assert_writes(run_command_yaml, &sample,
                   "tunnel: " ID "\ncredentials-file: " ID ".json\nedge:\n  - \"127.0.0.1:7844\"\n  - \"127.0.0.1:7844\"\n"
                   "cacert: penstock-ca.pem\nprotocol: http2\nretries: 1\nno-prechecks: true\nno-autoupdate: true\n"
@@ -68,9 +68,9 @@ static void addresses_are_repeated_for_more_connections(void **state)
     r.connections = 5;
     assert_writes(
         run_command_line, &r,
-        "cloudflared tunnel --no-autoupdate --edge a.example.com:7844 --edge '[2001:db8::1]:7844' --edge a.example.com:7844 "
+        "env TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate --edge a.example.com:7844 --edge '[2001:db8::1]:7844' --edge a.example.com:7844 "
         "--edge '[2001:db8::1]:7844' --edge a.example.com:7844 --ha-connections 5 --cacert penstock-ca.pem --protocol http2 "
-        "--retries 1 --no-prechecks --cred-file " ID ".json run --url http://localhost:8080 " ID "\n");
+        "--retries 1 --cred-file " ID ".json run --url http://localhost:8080 " ID "\n");
     r.connections = 4;
     assert_writes(
         run_command_environment, &r,
@@ -90,8 +90,8 @@ static void several_addresses_are_given_once_each(void **state)
     r.url = NULL; /* it gets its rules from us */
     assert_writes(
         run_command_line, &r,
-        "cloudflared tunnel --no-autoupdate --edge a.example.com:7844 --edge '[2001:db8::1]:7844' --edge b.example.com:443 "
-        "--cacert penstock-ca.pem --protocol http2 --retries 1 --no-prechecks --cred-file " ID ".json run " ID "\n");
+        "env TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate --edge a.example.com:7844 --edge '[2001:db8::1]:7844' --edge b.example.com:443 "
+        "--cacert penstock-ca.pem --protocol http2 --retries 1 --cred-file " ID ".json run " ID "\n");
     assert_writes(run_command_yaml, &r,
                   "tunnel: " ID "\ncredentials-file: " ID ".json\nedge:\n  - \"a.example.com:7844\"\n  - \"[2001:db8::1]:7844\"\n"
                   "  - \"b.example.com:443\"\ncacert: penstock-ca.pem\nprotocol: http2\nretries: 1\nno-prechecks: "
@@ -111,7 +111,7 @@ static void the_script_has_all_it_needs(void **state)
         "cat > " ID ".json <<'EOF'\n{\"AccountTag\":\"account\"}\nEOF\n",
         "cat > ams.yml <<'EOF'\ntunnel: ",
         "cat > ams.env <<'EOF'\nTUNNEL_EDGE=",
-        "\ncloudflared tunnel --no-autoupdate --edge ",
+        "\nenv TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate --edge ",
     };
     struct text out = { 0 };
     const char *from;
