@@ -7,12 +7,14 @@
 #include <string.h>
 
 struct options {
-    const char *config;
+    const char *config, *state_dir;
     bool keys;
 };
 
 static const struct option_row rows[] = {
     { "config", 'c', "FILE", offsetof(struct options, config), "the configuration to check", false },
+    { "state-dir", '\0', "DIR", offsetof(struct options, state_dir),
+      "where tunnels made at run time are kept (default: $STATE_DIRECTORY, else state_dir)", false },
     { "keys", '\0', NULL, offsetof(struct options, keys), "prints every key that a configuration can have, instead", false },
     { 0 },
 };
@@ -46,16 +48,18 @@ static bool exists(void *arg, const char *id_or_name)
     return known->unreadable || config_find_edge_tunnel(known->config, id_or_name) || is_kept(known, id_or_name);
 }
 
-/* Who checks may not be allowed to read the daemon's state: then nothing is said of them. */
-static void warn_of_tunnels(const struct config *config, struct conf_messages *messages)
+/* Who checks may not be allowed to read the daemon's state: then nothing is said of them, unless the folder was named here. */
+static void warn_of_tunnels(const struct config *config, const char *state_dir, struct conf_messages *messages)
 {
     struct known_tunnels known = { .config = config };
     char error[STATE_FILE_ERROR_SIZE];
     bool asked;
     if (!config->edge.addresses.n)
         return;
-    char *folder = state_dir_choose(NULL, config, &asked);
+    char *folder = state_dir_choose(state_dir, config, &asked);
     known.unreadable = !tunnel_file_each(folder, add_kept, &known, error);
+    if (known.unreadable && state_dir)
+        cli_refuse("--state-dir: %s: which tunnels there are is not known", error);
     conf_warn_of_tunnels(config, exists, &known, messages);
     text_clear(&known.kept);
     free(folder);
@@ -63,13 +67,13 @@ static void warn_of_tunnels(const struct config *config, struct conf_messages *m
 
 /* --- */
 
-static int check_file(const char *path)
+static int check_file(const char *path, const char *state_dir)
 {
     struct conf_messages messages = { 0 };
     struct text text = { 0 };
     struct config *config = conf_load(path, &messages);
     if (config)
-        warn_of_tunnels(config, &messages);
+        warn_of_tunnels(config, state_dir, &messages);
     size_t warnings = messages.n - messages.errors;
 
     conf_messages_print(&messages, &text);
@@ -101,7 +105,7 @@ static int run(const struct command *self, const void *arg, char *const *operand
     }
     if (!o->config)
         return cli_usage_error("missing option: --config; see penstock check --help");
-    return check_file(o->config);
+    return check_file(o->config, o->state_dir);
 }
 
 const struct command check_command = {

@@ -14,10 +14,10 @@ LB = 'load_balancers = ( { hostnames = [ "*" ]; default_pools = [ "p" ]; } );\n'
 GOOD = HEAD + POOL + LB
 
 
-def check(folder, text, name="test.conf"):
-    path = folder / name
+def check(folder, text, *more, **how):
+    path = folder / "test.conf"
     path.write_text(text)
-    result = cli("check", "-c", path)
+    result = cli("check", "-c", path, *more, **how)
     return result, result.stdout + result.stderr
 
 
@@ -107,16 +107,43 @@ TUNNELS = ('pools = ( { name = "p"; endpoints = (\n{ tunnel = "fra"; },\n{ tunne
            '{ name = "by-id"; tunnel = "%s"; },\n{ tunnels = "app-*"; } ); } );\n' % AMS)
 
 
-def test_tunnels_that_do_not_exist_are_warned_of(folder):
-    """Neither in the file nor in the state directory."""
+@pytest.fixture
+def state(folder):
+    """A state directory with the tunnel "ams", made at run time."""
     kept = folder / "state/tunnels"
     kept.mkdir(parents=True)
     (kept / f"{AMS}.json").write_text(json.dumps({"AccountTag": "0" * 32, "TunnelSecret": base64.b64encode(b"T" * 32).decode(), "TunnelID": AMS,
                                                   "penstock": {"name": "ams", "created": 0}}))
     (kept / f"{AMS}.json").chmod(0o600)
-    result, said = check(folder, f'state_dir = "{folder}/state";\n' + EDGE + HEAD + TUNNELS + LB)
+    return folder / "state"
+
+
+def unknown_tunnels(said):
+    return re.findall(r"test\.conf:(\d+): warning: there is no tunnel \"(.*?)\"", said)
+
+
+def test_tunnels_that_do_not_exist_are_warned_of(folder, state):
+    """Neither in the file nor in the state directory."""
+    result, said = check(folder, f'state_dir = "{state}";\n' + EDGE + HEAD + TUNNELS + LB)
     assert result.returncode == 0, said
-    assert re.findall(r"test\.conf:(\d+): warning: there is no tunnel \"(.*?)\"", said) == [("7", "lon")], said
+    assert unknown_tunnels(said) == [("7", "lon")], said
+
+
+def test_the_state_directory_is_the_one_that_the_daemon_would_use(folder, state):
+    """The option wins over the environment, and that over the file."""
+    text = f'state_dir = "{folder}/elsewhere";\n' + EDGE + HEAD + TUNNELS + LB
+    missing = [("6", "ams"), ("7", "lon"), ("8", AMS)]
+    assert unknown_tunnels(check(folder, text)[1]) == missing
+    assert unknown_tunnels(check(folder, text, env={"STATE_DIRECTORY": str(state)})[1]) == [("7", "lon")]
+    by_option = check(folder, text, "--state-dir", state, env={"STATE_DIRECTORY": str(folder)})
+    assert by_option[0].returncode == 0 and unknown_tunnels(by_option[1]) == [("7", "lon")]
+
+
+def test_a_named_state_directory_that_cannot_be_read_is_told(folder, state):
+    (state / "tunnels" / f"{AMS}.json").write_text("{")
+    text = EDGE + HEAD + TUNNELS + LB
+    assert unknown_tunnels(check(folder, text, "--state-dir", state)[1]) == []
+    assert "not known" in check(folder, text, "--state-dir", state)[1]
 
 
 def test_included_files_are_read_and_named_in_errors(folder):
