@@ -74,6 +74,11 @@ static bool is_awaited(const struct endpoint *e, enum usability level)
            atomic_load_explicit(&e->edge_tunnel->status, memory_order_relaxed) == TUNNEL_UNKNOWN;
 }
 
+static bool is_kept_out(const struct endpoint *e, enum usability level)
+{
+    return level == USABLE_ABSENT && e->edge_tunnel && tunnel_is_usable(e->edge_tunnel);
+}
+
 static enum usability census_level(const struct endpoint *e, nsec_t now)
 {
     return endpoint_weight(e, now, false) > 0 ? endpoint_usability(e, now) : USABLE_NEVER;
@@ -86,6 +91,7 @@ void pool_take_census(const struct pool *pool, nsec_t now, struct pool_census *c
         enum usability level = census_level(&pool->endpoints[i], now);
         census->at[level]++;
         census->awaited += is_awaited(&pool->endpoints[i], level);
+        census->kept_out += is_kept_out(&pool->endpoints[i], level);
     }
 }
 

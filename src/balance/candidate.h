@@ -12,7 +12,7 @@ enum usability {
     USABLE_EJECTED,     /* the monitors pass, traffic failed */
     USABLE_UNKNOWN,     /* no verdict yet */
     USABLE_LAST_RESORT, /* down, or nothing speaks for it and traffic against it; only when everything is (panic) */
-    USABLE_ABSENT,      /* a tunnel that no connector carries: there is nothing to send to, but it counts as bad */
+    USABLE_ABSENT,      /* a tunnel that no connector carries, or whose rules keep it out: there is nothing to send to, but it counts as bad */
     USABLE_NEVER,       /* drained, disabled, by the file or by the operator: nothing overrides that */
     USABILITIES
 };
@@ -31,6 +31,7 @@ struct pool_census {
     unsigned at[USABILITIES];
     unsigned awaited; /* of those at USABLE_ABSENT or LAST_RESORT: their connectors may still come back after our start, or their names
                        * have had no answer yet */
+    unsigned kept_out; /* of those at USABLE_ABSENT: connected, but not used for their rules */
 };
 void pool_take_census(const struct pool *, nsec_t now, struct pool_census *);
 /* Is the pool enabled, and has it its minimum of endpoints of that level or better? */

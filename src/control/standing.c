@@ -25,17 +25,19 @@ static unsigned census_admitted(const struct pool_census *c)
 
 static void describe_census(const struct pool *pool, const struct pool_census *c, char out[VERDICT_TEXT_SIZE])
 {
-    static const struct {
-        enum usability at;
+    const struct {
+        unsigned n;
         const char *word;
-    } others[] = { { USABLE_EJECTED, "ejected" }, { USABLE_UNKNOWN, "unknown" }, { USABLE_ABSENT, "without a connector" }, { USABLE_NEVER, "drained or disabled" } };
+    } others[] = { { c->at[USABLE_EJECTED], "ejected" }, { c->at[USABLE_UNKNOWN], "unknown" },
+                   { c->at[USABLE_ABSENT] - c->kept_out, "without a connector" }, { c->kept_out, "kept out by \"identical\"" },
+                   { c->at[USABLE_NEVER], "drained or disabled" } };
 
     int n = snprintf(out, VERDICT_TEXT_SIZE, "%u of %u endpoints usable", census_usable(c), census_admitted(c));
     if (pool->minimum_endpoints > 1)
         n += snprintf(out + n, VERDICT_TEXT_SIZE - (size_t)n, ", %u needed", pool->minimum_endpoints);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (c->at[others[i].at])
-            n += snprintf(out + n, VERDICT_TEXT_SIZE - (size_t)n, ", %u %s", c->at[others[i].at], others[i].word);
+        if (others[i].n)
+            n += snprintf(out + n, VERDICT_TEXT_SIZE - (size_t)n, ", %u %s", others[i].n, others[i].word);
 }
 
 void pool_stand(const struct pool *pool, const struct pool_census *census, struct pool_standing *out)

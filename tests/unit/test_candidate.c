@@ -38,6 +38,7 @@ static const struct {
     { "no connector, drained", { .admin = ADMIN_DRAINED, .tunnel = UNCONNECTED }, USABLE_NEVER },
     { "a connector", { .health = HEALTH_UP, .tunnel = CONNECTED }, USABLE_HEALTHY },
     { "a connector, but down", { .health = HEALTH_DOWN, .tunnel = CONNECTED }, USABLE_LAST_RESORT },
+    { "a connector, kept out for its rules", { .health = HEALTH_UP, .no_address = true, .tunnel = CONNECTED }, USABLE_ABSENT },
     { "drained and down", { .health = HEALTH_DOWN, .admin = ADMIN_DRAINED }, USABLE_NEVER },
 };
 
@@ -166,7 +167,7 @@ static const struct {
     const char *name;
     unsigned minimum;
     bool disabled;
-    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, t: no connector, a: awaited, n: its name is being resolved, m: it leads
+    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, t: no connector, a: awaited, k: connected, but kept out, n: its name is being resolved, m: it leads
                            nowhere, x: drained, 0: healthy of weight 0 */
     enum pool_state state;
     bool usable[USABLE_LEVELS];
@@ -192,6 +193,7 @@ static const struct {
     { "one is awaited", 1, false, "ha", POOL_UNKNOWN, { true, true, true, true } },
     { "awaiting them could meet the minimum", 2, false, "haa", POOL_UNKNOWN, { false } },
     { "awaiting them could not", 3, false, "hat", POOL_CRITICAL, { false } },
+    { "one is kept out for its rules", 1, false, "hk", POOL_DEGRADED, { true, true, true, true } },
     { "one whose name is being resolved", 1, false, "hn", POOL_UNKNOWN, { true, true, true, true } },
     { "none whose name is resolved yet", 1, false, "nn", POOL_UNKNOWN, { false, false, false, true } },
     { "a name that leads nowhere", 1, false, "hm", POOL_DEGRADED, { true, true, true, true } },
@@ -205,8 +207,8 @@ static void set_endpoints(struct pool_under_test *p, const char *letters)
             .health = letters[i] == 'd' ? HEALTH_DOWN : letters[i] == 'u' ? HEALTH_UNKNOWN : HEALTH_UP,
             .admin = letters[i] == 'x' ? ADMIN_DRAINED : ADMIN_ENABLED,
             .ejected = letters[i] == 'e',
-            .no_address = letters[i] == 'n' || letters[i] == 'm',
-            .tunnel = letters[i] == 't' ? UNCONNECTED : letters[i] == 'a' ? AWAITED : NO_EDGE,
+            .no_address = letters[i] == 'n' || letters[i] == 'm' || letters[i] == 'k',
+            .tunnel = letters[i] == 't' ? UNCONNECTED : letters[i] == 'a' ? AWAITED : letters[i] == 'k' ? CONNECTED : NO_EDGE,
         });
         atomic_store(&live_of(p, i)->resolving, letters[i] == 'n');
         p->endpoints[i].weight = letters[i] == '0' ? 0 : 1;
@@ -225,6 +227,7 @@ static void test_pool_state_and_usability(void **state)
         pool_take_census(&p->pool, START, &census);
         if (pool_state(&p->pool, &census) != pools[i].state)
             fail_msg("%s: %s", pools[i].name, pool_state_name(pool_state(&p->pool, &census)));
+        assert_int_equal(census.kept_out, strchr(pools[i].endpoints, 'k') != NULL);
         for (enum usability level = USABLE_HEALTHY; level <= USABLE_LAST_RESORT; level++)
             if (pool_is_usable(&p->pool, &census, level) != pools[i].usable[level])
                 fail_msg("%s, level %u", pools[i].name, level);
