@@ -51,8 +51,8 @@ static bool write_at(const char *state_dir, const char *id, const char *suffix, 
 bool tunnel_file_write(const char *state_dir, const struct tunnel_file *t, char error[static STATE_FILE_ERROR_SIZE])
 {
     char *credentials = credentials_write(&t->credentials); /* ends with a brace */
-    char *json = mem_printf("%.*s,\"penstock\":{\"name\":\"%s\",\"created\":%lld}}\n", (int)strlen(credentials) - 1, credentials,
-                            t->name, (long long)(t->created / NSEC_PER_SEC));
+    char *json = mem_printf("%.*s,\"penstock\":{\"name\":\"%s\",\"created\":%lld.%03lld}}\n", (int)strlen(credentials) - 1, credentials,
+                            t->name, (long long)(t->created / NSEC_PER_SEC), (long long)(t->created % NSEC_PER_SEC / NSEC_PER_MSEC));
     bool written = write_at(state_dir, t->credentials.tunnel, json_suffix, json, true, error);
     mem_free_secret(credentials);
     mem_free_secret(json);
@@ -86,7 +86,7 @@ static const char *read_own_members(const char *json, size_t n, struct tunnel_fi
 {
     json_t *object = json_loadb(json, n, 0, NULL), *own = json_object_get(object, "penstock");
     const char *name = json_string_value(json_object_get(own, "name")), *wrong = NULL;
-    out->created = (nsec_t)json_integer_value(json_object_get(own, "created")) * NSEC_PER_SEC;
+    out->created = llround(json_number_value(json_object_get(own, "created")) * 1e3) * NSEC_PER_MSEC; /* seconds */
     if (!own) /* put there by hand, as cloudflared made it */
         snprintf(out->name, sizeof out->name, "tunnel-%.8s", out->credentials.tunnel);
     else if (!name || !tunnel_name_is_valid(name))

@@ -14,7 +14,7 @@ enum { TUNNEL_WORDS_MAX = 100 /* connectors of a tunnel that the operator said s
 struct tunnel_file {
     struct credentials credentials;
     char name[TUNNEL_NAME_SIZE];
-    nsec_t created; /* wall */
+    nsec_t created; /* wall; kept to the millisecond */
 };
 
 /* What the operator said of a connector. */
