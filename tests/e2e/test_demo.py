@@ -1,5 +1,6 @@
 """The demo does what it promises, and leaves nothing behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from client import wait_until
-from daemon import PENSTOCK
+from daemon import PENSTOCK, cli
 
 pytestmark = pytest.mark.xdist_group("demo")  # both look for a free port from 8080 on
 
@@ -43,6 +44,8 @@ def test_says_what_to_try_and_ends_on_a_signal(folder):
         said = read_until(process, "Ctrl-C ends the demo")
         assert len(marked(folder)) == 5, "the demo, three tunnels, penstock"
         assert "curl -H 'Host: app.example.com'" in said and "status --admin" in said
+        wait_until(lambda: None not in (rules := rules_of_tunnels(folder)) and len(rules) == 3, what="what the connectors say of their rules")
+        assert rules_of_tunnels(folder) == [{"ingress": [{"service": "unix:app.sock"}]}] * 3
         pid = int(next(line.split()[1] for line in said.splitlines() if line.strip().startswith("kill ")))
         os.kill(pid, signal.SIGTERM)
         read_until(process, "webhook (signature verified)")
@@ -51,6 +54,12 @@ def test_says_what_to_try_and_ends_on_a_signal(folder):
         process.communicate(timeout=30)
     assert process.returncode == 0
     wait_until(lambda: not marked(folder))
+
+
+def rules_of_tunnels(folder):
+    """What each is known to have: the demo says that they are the same."""
+    listed = json.loads(cli("tunnel", "list", "--json", "--admin", folder / "demo/admin.sock").stdout)
+    return [json.loads(cli("tunnel", "info", one["id"], "--json", "--admin", folder / "demo/admin.sock").stdout)["config"] for one in listed]
 
 
 def read_until(process, words):

@@ -66,9 +66,10 @@ class Process:
         self.name = f"connector-{uuid.uuid4().hex[:8]}"
         self.log = self.folder / f"{self.name}.log"
 
-    def start(self, arguments):
+    def start(self, arguments, **environment):
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([str(one) for one in arguments], stdin=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen([str(one) for one in arguments], stdin=subprocess.DEVNULL, stderr=log,
+                                            env={**os.environ, **environment})
 
     def write(self, suffix, data):
         path = self.folder / (self.name + suffix)
@@ -180,11 +181,11 @@ class Cloudflared(Process):
         rules = ingress if ingress is not None else [{"service": url or "http_status:200"}]
         # JSON is YAML
         config = self.write(".yml", {"tunnel": tunnel.tunnel, "credentials-file": str(self.write(".json", tunnel.json)), "ingress": rules})
-        arguments = [CLOUDFLARED, "tunnel", "--no-autoupdate", "--protocol", "http2", "--no-prechecks", "--retries", 1, "--cacert", ca,
+        arguments = [CLOUDFLARED, "tunnel", "--no-autoupdate", "--protocol", "http2", "--retries", 1, "--cacert", ca,
                      "--metrics", self.metrics, "--config", config, *options_of(more)]
         for edge in edges:
             arguments += ["--edge", edge]
-        self.start([*arguments, "run"])
+        self.start([*arguments, "run"], TUNNEL_NO_PRECHECKS="true")  # not as an option, which those before 2026.5 refuse
 
     def ready(self):
         try:

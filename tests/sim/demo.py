@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from hook import Hook
 
 HOST = "app.example.com"
 NAMES = ["ams", "fra", "lon"]
+RULES = [{"service": "unix:app.sock"}]  # the same for all three; each runs in a folder of its own, as if it were on a machine of its own
 PORT, EDGE_PORT, PORTS = 8080, 7844, 100
 END_TIMEOUT = 10
 CONFIGURATION = """# Made by tests/sim/demo.py.
@@ -77,8 +79,18 @@ def end_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def serve_name(name):
-    """The application behind a tunnel: it says which one it is."""
+class LocalServer(ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+    request_queue_size = 128
+    daemon_threads = True
+
+    def server_bind(self):
+        Path(self.server_address).unlink(missing_ok=True)
+        socketserver.TCPServer.server_bind(self)
+
+
+def serve_name(name, path):
+    """The application behind a tunnel, on a socket of that path: it says which one it is."""
     class Application(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # head and body in one segment
@@ -93,10 +105,8 @@ def serve_name(name):
 
         def log_message(self, *_):
             pass
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Application)
-    server.daemon_threads = True
+    server = LocalServer(min(str(path), os.path.relpath(path), key=len), Application)  # such a path has 107 bytes at the most
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}"
 
 
 class Demo:
@@ -106,18 +116,23 @@ class Demo:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.processes = {}  # name -> Popen
         self.alerts = []
+        self.introduced = False
         self.real = shutil.which("cloudflared")
 
     # --- start and stop ---
 
     def start(self):
         self.credentials = {name: Credentials.new() for name in NAMES}
-        self.applications = {name: serve_name(name) for name in NAMES}
         self.start_hook(wire.Background())
         self.start_penstock()
         for name in NAMES:
-            self.write_private(f"{name}.json", json.dumps(self.credentials[name].json))
-            self.start_process(name, self.connector_command(name), log=self.folder / f"{name}.log")
+            own = self.folder / name
+            own.mkdir(exist_ok=True)
+            serve_name(name, own / "app.sock")
+            self.write_private(f"{name}/credentials.json", json.dumps(self.credentials[name].json))
+            (own / "config.yml").write_text(json.dumps({  # JSON is YAML
+                "tunnel": self.credentials[name].tunnel, "credentials-file": "credentials.json", "ingress": RULES}, indent=2) + "\n")
+            self.start_process(name, self.connector_command(), log=self.folder / f"{name}.log", cwd=own)
         self.wait_for(lambda: {self.get() for _ in range(2 * len(NAMES))} == set(NAMES), "the three tunnels", 60)
 
     def start_penstock(self):
@@ -148,10 +163,10 @@ class Demo:
         self.write_private("hook.secret", secret)
         self.hook = Hook(background, secret, self.print_alert)
 
-    def start_process(self, name, command, log=None):
+    def start_process(self, name, command, log=None, cwd=None):
         (self.folder / "state").mkdir(exist_ok=True)
         with open(log or os.devnull, "wb") as output:
-            self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            self.processes[name] = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output
                                                     if log else None,
                                                     start_new_session=True, preexec_fn=end_with_parent)
 
@@ -166,19 +181,23 @@ class Demo:
                 process.kill()
                 process.wait()
 
-    def connector_command(self, name):
+    def connector_command(self):
+        """For each tunnel the same, to be run in its folder."""
         edges = [word for _ in range(4) for word in ("--edge", f"127.0.0.1:{self.edge}")]
-        known = ["--cacert", str(self.folder / "state/edge-ca.pem")]
-        shown = ["--cred-file", str(self.folder / f"{name}.json")]
-        if self.real:
-            return [self.real, "tunnel", "--no-autoupdate", *edges, *known, "--protocol", "http2", "--no-prechecks", "--retries", "1",
-                    "--metrics", "127.0.0.1:0", *shown, "run", "--url", self.applications[name], name]
-        return [str(Path(self.penstock).parent / "tests/sim/connector_h2"), *edges, *known, *shown, "--url", self.applications[name]]
+        known = ["--cacert", "../state/edge-ca.pem", "--config", "config.yml"]
+        if self.real:  # a cloudflared before 2026.5 has no option for the first
+            return ["env", "TUNNEL_NO_PRECHECKS=true", self.real, "tunnel", "--no-autoupdate", "--protocol", "http2", "--retries", "1",
+                    "--metrics", "127.0.0.1:0", *edges, *known, "run"]
+        return [str(Path(self.penstock).parent / "tests/sim/connector_h2"), *edges, *known, "--cred-file", "credentials.json"]
+
+    def tunnels_are_whole(self):
+        listed = subprocess.run([self.penstock, "tunnel", "list", "--json", "--admin", str(self.folder / "admin.sock")], capture_output=True, text=True)
+        return listed.returncode == 0 and all(one["status"] == "healthy" for one in json.loads(listed.stdout))
 
     # --- what is said ---
 
-    def for_people(self, command):
-        return shlex.join(os.path.relpath(part) if part.startswith(str(self.folder.parent)) else part for part in command)
+    def for_people(self, command, cwd="."):
+        return shlex.join(os.path.relpath(part, cwd) if part.startswith(str(self.folder.parent)) else part for part in command)
 
     def introduce(self):
         status = [self.penstock, "status", "--admin", str(self.folder / "admin.sock")]
@@ -194,18 +213,22 @@ Three tunnels with the same configuration, each dialled in by {what}:""")
     curl -H 'Host: {HOST}' http://127.0.0.1:{self.port}/       one of the three answers with its name
     {self.for_people(status)}
     kill {self.processes[first].pid}                  takes the tunnel {first} down: requests go on, and a signed alert shows here
-    {self.for_people(self.connector_command(first))}
+    (cd {os.path.relpath(self.folder / first)} && {self.for_people(self.connector_command(), self.folder / first)})
                                 brings it back (Ctrl-C there takes it down again)
 
-Alerts show below. Ctrl-C ends the demo and all its processes.
+Alerts show below; the {len(self.alerts)} that came until the tunnels had connected are left out. Ctrl-C ends the demo and all its processes.
 """)
+        self.introduced = True
 
     def print_alert(self, delivery):
         self.alerts.append(delivery)
         data = delivery.data
-        subject = data.get("endpoint") or (data.get("tunnel") or {}).get("name") or data.get("pool") or json.dumps(data)
+        if not self.introduced and not delivery.problem:
+            return
+        subject = data.get("endpoint") or (data.get("tunnel") or {}).get("name") or data.get("load_balancer") or data.get("pool") or json.dumps(data)
         signature = f"REFUSED, {delivery.problem}" if delivery.problem else "signature verified"
-        say(f"{time.strftime('%H:%M:%S')} webhook ({signature}): {delivery.type} [{delivery.event.get('severity')}] {subject}: {data.get('reason') or data.get('difference')}")
+        say(f"{time.strftime('%H:%M:%S')} webhook ({signature}): {delivery.type} [{delivery.event.get('severity')}] {subject}: "
+            f"{data.get('reason') or data.get('difference')}")
 
     # --- facts ---
 
@@ -301,6 +324,7 @@ def main():
         demo.start()
         if options.smoke:
             return 0 if demo.smoke() else 1
+        demo.wait_for(demo.tunnels_are_whole, "all connections of the three tunnels", 60)
         demo.introduce()
         demo.watch(stop)
         say("\nStopping.")

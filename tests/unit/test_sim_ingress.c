@@ -48,11 +48,14 @@ static void test_services(void **state)
     (void)state;
     char error[256];
     struct ingress *in = make("{\"ingress\": [{\"path\": \"^/b\", \"service\": \"bytes:100\"},"
+                              "{\"path\": \"^/u\", \"service\": \"unix:app.sock\"},"
                               "{\"service\": \"http://127.0.0.1:8080/x\","
                               "\"originRequest\": {\"httpHostHeader\": \"inner\"}}]}", error);
     assert_non_null(in);
     const struct rule *bytes = ingress_match(in, SLICE("x"), "/b"), *origin = ingress_match(in, SLICE("x"), "/");
     assert_true(bytes->service.kind == SERVICE_BYTES && bytes->service.n_bytes == 100);
+    const struct rule *local = ingress_match(in, SLICE("x"), "/u");
+    assert_true(local->service.kind == SERVICE_HTTP && local->service.origin.address.ss_family == AF_UNIX);
     assert_int_equal(origin->service.kind, SERVICE_HTTP);
     assert_string_equal(origin->service.origin.text, "127.0.0.1:8080");
     assert_string_equal(origin->host_header, "inner");
@@ -76,6 +79,7 @@ static void test_refused(void **state)
     static const char *const cases[] = {
         "{}", "{\"ingress\": 1}", "{\"ingress\": [{}]}", "{\"ingress\": [{\"service\": \"ftp://x\"}]}",
         "{\"ingress\": [{\"service\": \"http_status:99\"}]}", "{\"ingress\": [{\"service\": \"http_status:2x\"}]}",
+        "{\"ingress\": [{\"service\": \"unix:\"}]}",
         "{\"ingress\": [{\"service\": \"http://\"}]}", "{\"ingress\": [{\"hostname\": \"a\", \"service\": \"http_status:200\"}]}",
         "{\"ingress\": [{\"path\": \"(\", \"service\": \"http_status:200\"}, {\"service\": \"http_status:200\"}]}",
     };

@@ -15,6 +15,10 @@ static bool service_parse(struct service *s, const char *text)
         free(authority);
         return s->origin.text[0] != '\0';
     }
+    if (strncmp(text, PEER_UNIX, strlen(PEER_UNIX)) == 0) {
+        s->kind = SERVICE_HTTP;
+        return peer_init(&s->origin, text);
+    }
     if (sscanf(text, "http_status:%u%c", &s->status, &end) == 1) {
         s->kind = SERVICE_STATUS;
         return s->status >= 100 && s->status <= 999;
@@ -45,7 +49,7 @@ static const char *rule_read(struct rule *r, json_t *json, bool last)
         r->has_path = true;
     }
     if (!service || !service_parse(&r->service, service))
-        return "a service is none of http://host:port, http_status:NNN, bytes:N";
+        return "a service is none of http://host:port, unix:PATH, http_status:NNN, bytes:N";
     if (last && (r->hostname || r->has_path))
         return "the last ingress rule must match all URLs (i.e. it should not have a hostname or path filter)";
     return NULL;

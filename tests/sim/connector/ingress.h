@@ -10,7 +10,7 @@
 #include <regex.h>
 
 enum service_kind {
-    SERVICE_HTTP,   /* "http://host:port" */
+    SERVICE_HTTP,   /* "http://host:port", "unix:PATH" */
     SERVICE_STATUS, /* "http_status:404" */
     SERVICE_BYTES,  /* "bytes:100": 200 and that many "x", the stand-in's own */
 };

@@ -21,7 +21,7 @@ static const char usage[] =
     "  --herd FILE           a tunnel for each of the credentials in a JSON list\n"
     "  --connectors N        so many of them for each tunnel, each with an id of its own (1)\n"
     "  --ha-connections N    connections of a connector, at most one per slot (4)\n"
-    "  --url SERVICE         http://HOST:PORT, http_status:NNN, bytes:N: for all requests (bytes:100)\n"
+    "  --url SERVICE         http://HOST:PORT, unix:PATH, http_status:NNN, bytes:N: for all requests (bytes:100)\n"
     "  --config FILE         ingress rules, in the JSON of a pushed configuration\n"
     "  --retries N           2^N is the most that a back-off grows by (5)\n"
     "  --pace SECONDS        how long one second of waiting between connections takes (1)\n"

@@ -7,12 +7,26 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+static bool init_unix(struct peer *p, const char *path)
+{
+    struct sockaddr_un *to = (struct sockaddr_un *)&p->address;
+    if (!*path || strlen(path) >= sizeof to->sun_path)
+        return false;
+    to->sun_family = AF_UNIX;
+    memcpy(to->sun_path, path, strlen(path));
+    p->length = sizeof *to;
+    return true;
+}
 
 bool peer_init(struct peer *p, const char *text)
 {
     struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *found = NULL;
     *p = (struct peer){ .text = mem_copy_text(text) };
+    if (strncmp(text, PEER_UNIX, strlen(PEER_UNIX)) == 0)
+        return init_unix(p, text + strlen(PEER_UNIX));
     char *copy = mem_copy_text(text), *host = copy, *port = strrchr(copy, ':');
     if (port)
         *port++ = '\0';

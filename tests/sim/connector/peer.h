@@ -1,9 +1,11 @@
-/* Somebody to dial: "host:port", numeric or a name of this machine, and the address that it means. */
+/* Somebody to dial: "host:port", numeric or a name of this machine, or "unix:PATH", and the address that it means. */
 #ifndef PENSTOCK_SIM_PEER_H
 #define PENSTOCK_SIM_PEER_H
 
 #include <stdbool.h>
 #include <sys/socket.h>
+
+#define PEER_UNIX "unix:"
 
 struct peer {
     char *text;
