@@ -7,7 +7,7 @@ import pytest
 from client import Load, chunked, request_bytes, wait_until
 from daemon import monitor
 from origin import Gate
-from tunnels import CONNECTIONS, KINDS, WORKERS
+from tunnels import CONNECTIONS, KINDS, PROMPT_HEAD, WORKERS
 
 BY_LINES = {"monitors": ["app"]}
 
@@ -18,7 +18,7 @@ def test_stop_finishes_what_runs(make_edge, origin, workers, kind):
     edge = make_edge(workers=workers, timeouts={"shutdown": "10s"})
     one = edge.connect(kind=kind, connections=2, url=origin.url)
     gate = Gate()
-    origin.script("/slow", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunked(b"before", end=b""), gate, chunked(b"after"))
+    origin.script("/slow", PROMPT_HEAD, chunked(b"before", end=b""), gate, chunked(b"after"))
     running = [edge.daemon.connect() for _ in range(8)]
     for connection in running:
         connection.send(request_bytes("GET", "/slow"))

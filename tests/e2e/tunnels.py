@@ -10,6 +10,8 @@ STAND_IN, REAL = "stand-in", "cloudflared"
 CONNECTIONS = 4
 # One worker; and more of them than a connector has connections, so that most requests are handed from one to another.
 WORKERS = pytest.mark.parametrize("workers", [1, 6])
+# Of a body that no connector holds back: a cloudflared before 2025 gathers what is no stream of events.
+PROMPT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 KINDS = pytest.mark.parametrize("kind", [STAND_IN, pytest.param(REAL, marks=pytest.mark.skipif(not CLOUDFLARED, reason="CLOUDFLARED names no binary"))])
 
 
