@@ -287,7 +287,7 @@ def test_the_origin_is_down(daemon, origin):
     origin.kill()
     for answered in several(daemon, "GET", "/"):
         assert answered.status == 502 and not answered.all("X-Origin")
-    assert {line["reason"] for line in daemon.access_log()} == {"origin_unreachable"}
+    wait_until(lambda: {line["reason"] for line in daemon.access_log()} == {"origin_unreachable"})
     origin.accept()
     assert daemon.get("/").status == 200
 
