@@ -116,6 +116,8 @@ struct tunnels {
     uint64_t last_line;
     struct refusals refusals;
     struct tunnel_entry *rolling;    /* whose turn it is in a rolling change; NULL: nobody's */
+    bool change_waits;               /* some tunnel may be waiting for its turn: of thousands at rest none is looked at */
+    bool any_restless;               /* likewise */
     struct drift *drifts;            /* uthash, by subject */
     bool drift_dirty;                /* they are to be found anew, */
     nsec_t compare_at;               /* monotonic: but not before */
@@ -131,6 +133,11 @@ struct tunnels {
 static inline struct edge_worker *registry_worker(const struct tunnels *t, unsigned index)
 {
     return t->control->edge_workers ? t->control->edge_workers[index] : NULL;
+}
+
+static inline void registry_make_restless(struct tunnel_entry *e)
+{
+    e->restless = e->tunnels->any_restless = true;
 }
 
 /* tunnels.c */

@@ -249,20 +249,30 @@ static void tick(struct tunnel_entry *e, unsigned *saves)
         --*saves;
     }
     e->restless = is_restless(e);
+    e->tunnels->any_restless |= e->restless;
+}
+
+/* All, or those that are restless. */
+static void tick_entries(struct tunnels *t, bool all)
+{
+    struct tunnel_entry *e, *next;
+    unsigned saves = SAVES_PER_TICK;
+    if (!all && !t->any_restless)
+        return;
+    t->any_restless = false;
+    HASH_ITER(hh, t->entries, e, next)
+        if (all || e->restless)
+            tick(e, &saves);
 }
 
 void registry_tick(struct tunnels *t)
 {
-    struct tunnel_entry *e, *next;
-    unsigned saves = SAVES_PER_TICK;
     uint64_t epoch = balance_epoch_read(&t->control->epoch);
     bool all = ++t->ticks % TICKS_PER_ROUND == 0 || epoch != t->epoch;
     t->epoch = epoch;
     registry_end_refusals(t);
     registry_roll(t);
-    HASH_ITER(hh, t->entries, e, next)
-        if (all || e->restless)
-            tick(e, &saves);
+    tick_entries(t, all);
     registry_drift_tick(t);
     registry_join_tick(t);
 }

@@ -107,7 +107,7 @@ void registry_recount(struct tunnel_entry *e)
     if (t->control->stopping || e->deleted)
         return;
     struct tunnel_count n = count(e);
-    e->restless = true;
+    registry_make_restless(e);
     if (tunnel_standing_count(&e->memory.standing, &n, t->monotonic(), t->wall())) {
         log_status(e);
         e->unsaved = true;

@@ -68,7 +68,7 @@ static void begin(struct tunnel_entry *e, struct connector_entry *c, nsec_t now)
     c->push.tries = 0;
     c->push.answer[0] = '\0';
     c->push.deadline = now + PUSH_ANSWER_WAIT;
-    e->restless = true;
+    registry_make_restless(e);
     set_state(c, PUSH_AGAIN, now);
 }
 
@@ -193,6 +193,7 @@ void registry_set_ingress(struct tunnel_entry *e, const struct edge_ingress *ing
     e->pushed = ingress ? ingress_read(ingress->json, strlen(ingress->json)) : NULL;
     e->ingress_hash = hash;
     e->rolling = ingress && e->n_lines;
+    e->tunnels->change_waits |= e->rolling;
     if (!ingress)
         log_notice("edge", "tunnel %s has no rules in the configuration any more: its connectors keep those they have",
                    e->tunnel->name);
@@ -229,7 +230,8 @@ void registry_roll(struct tunnels *t)
     if (t->rolling)
         t->rolling->rolling = false;
     t->rolling = NULL;
-    struct tunnel_entry *next = next_in_turn(t);
+    struct tunnel_entry *next = t->change_waits ? next_in_turn(t) : NULL;
+    t->change_waits = next != NULL;
     if (next)
         begin_turn(next, t->monotonic());
 }
