@@ -65,32 +65,42 @@ static int no_passphrase(char *out, int size, int writing, void *arg)
     return -1;
 }
 
+/* A file's text, for OpenSSL to read. NULL: it is missing, or can't be read, with a message. */
+static BIO *open_pem(const char *path, char **pem, bool *missing, char error[256])
+{
+    size_t n;
+    *pem = state_file_read(path, PEM_MAX, &n, missing, error);
+    return *pem ? BIO_new_mem_buf(*pem, (int)n) : NULL;
+}
+
+static void close_pem(BIO *bio, char *pem)
+{
+    BIO_free(bio);
+    mem_free_secret(pem);
+}
+
 /* False: it is there, but not what it should be. */
 static bool read_key(const char *path, EVP_PKEY **key, char error[256])
 {
-    size_t n;
     bool missing;
-    char *pem = state_file_read(path, PEM_MAX, &n, &missing, error);
-    if (!pem)
+    char *pem;
+    BIO *bio = open_pem(path, &pem, &missing, error);
+    if (!bio)
         return missing;
-    BIO *bio = BIO_new_mem_buf(pem, (int)n);
     *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-    BIO_free(bio);
-    mem_free_secret(pem);
+    close_pem(bio, pem);
     return *key || say(error, "%s is no private key: remove it to have a new one made", path);
 }
 
 static bool read_cert(const char *path, X509 **cert, char error[256])
 {
-    size_t n;
     bool missing;
-    char *pem = state_file_read(path, PEM_MAX, &n, &missing, error);
-    if (!pem)
+    char *pem;
+    BIO *bio = open_pem(path, &pem, &missing, error);
+    if (!bio)
         return missing;
-    BIO *bio = BIO_new_mem_buf(pem, (int)n);
     *cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-    BIO_free(bio);
-    free(pem);
+    close_pem(bio, pem);
     return *cert || say(error, "%s is no certificate: remove it to have a new one made", path);
 }
 

@@ -130,6 +130,14 @@ def make_edge(make_daemon, make_connector, make_cloudflared):
 
 
 @pytest.fixture
+def edge(make_edge, origin, workers, kind):
+    """One tunnel, one connector with two connections before one origin: for tests marked with WORKERS and KINDS."""
+    made = make_edge(workers=workers)
+    made.connector = made.connect(kind=kind, connections=2, url=origin.url)
+    return made
+
+
+@pytest.fixture
 def make_hook(background):
     made = []
 

@@ -17,13 +17,6 @@ GROWTH = 48 * MEGA  # of memory, whatever passes through: not near LARGE
 
 
 @pytest.fixture
-def edge(make_edge, origin, workers, kind):
-    made = make_edge(workers=workers)
-    made.connector = made.connect(kind=kind, connections=2, url=origin.url)
-    return made
-
-
-@pytest.fixture
 def daemon(edge):
     return edge.daemon
 

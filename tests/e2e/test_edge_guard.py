@@ -3,7 +3,6 @@ whoever pushes them (the stand-in too): so what a client sends must never be tak
 
 import itertools
 
-import pytest
 from client import WEBSOCKET, Cut, chunked, request_bytes
 from tunnels import KINDS, WORKERS
 
@@ -13,13 +12,6 @@ SPELLINGS = [str.title, str.lower, str.upper, str.swapcase, lambda name: name.re
              lambda name: name.replace("-", "_", 1), lambda name: "_".join(name.rsplit("-", 1)),
              lambda name: "".join(c.upper() if i % 2 else c.lower() for i, c in enumerate(name))]
 UPGRADE = FORBIDDEN[0]
-
-
-@pytest.fixture
-def edge(make_edge, origin, workers, kind):
-    made = make_edge(workers=workers)
-    made.connector = made.connect(kind=kind, connections=2, url=origin.url)
-    return made
 
 
 def attempts(daemon, headers, method="GET", body=b""):

@@ -12,14 +12,6 @@ pytestmark = [WORKERS, KINDS]
 
 
 @pytest.fixture
-def edge(make_edge, origin, workers, kind):
-    """One tunnel, one connector before one origin."""
-    made = make_edge(workers=workers)
-    made.connector = made.connect(kind=kind, connections=2, url=origin.url)
-    return made
-
-
-@pytest.fixture
 def daemon(edge):
     return edge.daemon
 

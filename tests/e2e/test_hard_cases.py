@@ -12,6 +12,7 @@ from origin import CLOSE, HANG, Gate, Origin
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: app.test\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +59,8 @@ REFUSED = [
     ("CL 2^64 + 2", 400, POST + b"Content-Length: 18446744073709551618\r\n\r\nhi"),
     ("bare LF as line end", 400, b"GET / HTTP/1.1\nHost: app.test\n\n"),
     ("bare LF in one field", 400, b"GET / HTTP/1.1\r\nHost: app.test\nX: y\r\n\r\n"),
-    ("bare LF after the chunk size", 400, POST + b"Transfer-Encoding: chunked\r\n\r\n2\nhi\r\n0\r\n\r\n"),
-    ("bare LF after the chunk", 400, POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\n0\r\n\r\n"),
+    ("bare LF after the chunk size", 400, CHUNKED + b"2\nhi\r\n0\r\n\r\n"),
+    ("bare LF after the chunk", 400, CHUNKED + b"2\r\nhi\n0\r\n\r\n"),
     ("bare CR in the request line", 400, b"GET /\r HTTP/1.1\r\nHost: app.test\r\n\r\n"),
     ("bare CR in a field", 400, GET + b"X: a\rb\r\n\r\n"),
     ("obs-fold", 400, GET + b"X: a\r\n b\r\n\r\n"),
@@ -90,12 +91,12 @@ REFUSED = [
     ("two spaces in the request line", 400, b"GET  / HTTP/1.1\r\nHost: app.test\r\n\r\n"),
     ("tab in the request line", 400, b"GET\t/ HTTP/1.1\r\nHost: app.test\r\n\r\n"),
     ("space at the end of the request line", 400, b"GET / HTTP/1.1 \r\nHost: app.test\r\n\r\n"),
-    ("chunk extension of 100 kB", 400, POST + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"x" * 100_000 + b"\r\nhi\r\n0\r\n\r\n"),
-    ("chunk extension of 300 bytes", 400, POST + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"x" * 300 + b"\r\nhi\r\n0\r\n\r\n"),
-    ("chunk extensions of 5 kB together", 400, POST + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1;" + b"x" * 200 + b"\r\na\r\n") * 25 + b"0\r\n\r\n"),
-    ("chunk size that is none", 400, POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhi\r\n0\r\n\r\n"),
-    ("chunk size 2^64", 400, POST + b"Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\nhi\r\n0\r\n\r\n"),
-    ("chunk longer than its size", 400, POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhiho\r\n0\r\n\r\n"),
+    ("chunk extension of 100 kB", 400, CHUNKED + b"2;" + b"x" * 100_000 + b"\r\nhi\r\n0\r\n\r\n"),
+    ("chunk extension of 300 bytes", 400, CHUNKED + b"2;" + b"x" * 300 + b"\r\nhi\r\n0\r\n\r\n"),
+    ("chunk extensions of 5 kB together", 400, CHUNKED + (b"1;" + b"x" * 200 + b"\r\na\r\n") * 25 + b"0\r\n\r\n"),
+    ("chunk size that is none", 400, CHUNKED + b"zz\r\nhi\r\n0\r\n\r\n"),
+    ("chunk size 2^64", 400, CHUNKED + b"10000000000000002\r\nhi\r\n0\r\n\r\n"),
+    ("chunk longer than its size", 400, CHUNKED + b"2\r\nhiho\r\n0\r\n\r\n"),
     ("head of 64 kB", 431, GET + b"X: " + b"x" * 65536 + b"\r\n\r\n"),
     ("101 fields", 431, GET + b"".join(b"X-%d: y\r\n" % i for i in range(101)) + b"\r\n"),
     ("unknown expectation", 417, POST + b"Expect: the-unexpected\r\nContent-Length: 2\r\n\r\nhi"),
@@ -132,12 +133,12 @@ ACCEPTED = [
     ("absolute-form, other case", b"GET HTTP://APP.test/echo HTTP/1.1\r\nHost: app.TEST\r\n\r\n", {"target": "/echo"}),
     ("OPTIONS *", b"OPTIONS * HTTP/1.1\r\nHost: app.test\r\n\r\n", None),
     ("blank line before the request", b"\r\n" + GET.replace(b" / ", b" /echo ") + b"\r\n", {"method": "GET"}),
-    ("chunk extension within bounds", POST + b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n", {"body_length": 2}),
+    ("chunk extension within bounds", CHUNKED + b"2;a=b\r\nhi\r\n0\r\n\r\n", {"body_length": 2}),
     ("8-bit in a value", b"GET /echo HTTP/1.1\r\nHost: app.test\r\nX-Name: J\xf6rg\r\n\r\n", {"get": ("x-name", "J\xf6rg")}),
     ("spaces around a value go", b"GET /echo HTTP/1.1\r\nHost: app.test\r\nX-Name: \t a b \t \r\n\r\n", {"get": ("x-name", "a b")}),
     ("empty value", b"GET /echo HTTP/1.1\r\nHost: app.test\r\nX-Name:\r\n\r\n", {"get": ("x-name", "")}),
     ("upper-case hex and leading zeros in a chunk size",
-     POST + b"Transfer-Encoding: chunked\r\n\r\n000A\r\n0123456789\r\n0\r\n\r\n", {"body_length": 10}),
+     CHUNKED + b"000A\r\n0123456789\r\n0\r\n\r\n", {"body_length": 10}),
 ]
 
 
@@ -328,5 +329,5 @@ def test_smuggled_request_never_reaches_the_origin(case):
         with daemon.connect() as connection:
             assert connection.send(outer + inner).read_response().status in (400, 501)
     assert not origin.seen("/admin")
-    assert daemon.exchange(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(inner)).json()["body_length"] == len(inner)
+    assert daemon.exchange(CHUNKED + chunked(inner)).json()["body_length"] == len(inner)
     assert not origin.seen("/admin")

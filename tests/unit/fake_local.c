@@ -21,6 +21,16 @@ void fake_call_init(struct local_call *c, enum http_method method, const char *t
     c->request.over_unix_socket = true;
 }
 
+void fake_call_init_tcp(struct local_call *c, enum http_method method, const char *target, const char *authorization)
+{
+    fake_call_init(c, method, target, "");
+    c->request.over_unix_socket = false;
+    c->request.host = SLICE("localhost:9090");
+    c->request.authorization = slice_of(authorization);
+    if (!address_parse("127.0.0.1", 40000, &c->request.client))
+        abort();
+}
+
 void fake_call_clear(struct local_call *c)
 {
     free(c->content_type);

@@ -18,6 +18,8 @@ struct local_call {
 
 /* A request over the unix socket; `target` may have a query. The texts must outlive the call. */
 void fake_call_init(struct local_call *, enum http_method, const char *target, const char *body);
+/* The same over TCP from this machine; `authorization` NULL: none. */
+void fake_call_init_tcp(struct local_call *, enum http_method, const char *target, const char *authorization);
 void fake_call_clear(struct local_call *);
 /* The client goes away, as the worker would tell. */
 void fake_call_leave(struct local_call *);

@@ -238,11 +238,7 @@ static unsigned status_over_tcp(struct control *c, enum http_method method, cons
 {
     struct local_call call;
 
-    fake_call_init(&call, method, target, "");
-    call.request.over_unix_socket = false;
-    call.request.host = SLICE("localhost:9090");
-    call.request.authorization = slice_of(authorization);
-    assert_true(address_parse("127.0.0.1", 40000, &call.request.client));
+    fake_call_init_tcp(&call, method, target, authorization);
     admin_handle(c, &call);
     unsigned status = call.status;
     assert_int_equal(strstr(call.extra, "WWW-Authenticate: Bearer") != NULL, status == 401);

@@ -477,11 +477,7 @@ static unsigned over_tcp(struct control *c, enum http_method method, const char 
 {
     struct local_call call;
 
-    fake_call_init(&call, method, target, "");
-    call.request.over_unix_socket = false;
-    call.request.host = SLICE("localhost:9090");
-    call.request.authorization = slice_of(authorization);
-    assert_true(address_parse("127.0.0.1", 40000, &call.request.client));
+    fake_call_init_tcp(&call, method, target, authorization);
     admin_handle(c, &call);
     unsigned status = call.status;
     *body = json_loadb(call.body.p, call.body.n, 0, NULL);

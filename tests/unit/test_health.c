@@ -3,13 +3,7 @@
 
 #include "balance/live.h"
 #include "base/mem.h"
-#include "control/bus.h"
 #include "control/names.h"
-#include "control/override.h"
-#include "control/records.h"
-#include "control/store.h"
-#include "monitors/scheduler.h"
-#include "net/resolver.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -19,6 +13,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "live_control.h"
 
 enum { PATIENCE_S = 20, EVENTS_MAX = 64 };
 
@@ -46,7 +42,6 @@ struct fixture {
     struct control control;
     char *events[EVENTS_MAX]; /* "type subject severity[ recovery]" */
     unsigned n;
-    struct list probes;
 };
 
 static void on_event(void *arg, struct event *event)
@@ -54,22 +49,6 @@ static void on_event(void *arg, struct event *event)
     struct fixture *f = arg;
     assert_true(f->n < EVENTS_MAX);
     f->events[f->n++] = mem_printf("%s %s %s%s", event->type, event->subject, severity_name(event->severity), event->recovery ? " recovery" : "");
-}
-
-/* The monitors' own probes stay unanswered: the tests speak for them. */
-static void hold_probe(void *arg, struct probe *probe)
-{
-    struct fixture *f = CONTAINER_OF((struct control *)arg, struct fixture, control);
-    list_push_back(&f->probes, &probe->message.link);
-}
-
-static void give_back_probes(struct fixture *f)
-{
-    struct list *node;
-    while ((node = list_pop_front(&f->probes))) {
-        struct probe *probe = CONTAINER_OF(CONTAINER_OF(node, struct message, link), struct probe, message);
-        probe->done(probe, probe->arg);
-    }
 }
 
 static struct config *load(const char *text)
@@ -88,37 +67,12 @@ static struct config *load(const char *text)
     return config;
 }
 
-/* What publish() does, but for workers and sockets. */
-static void put_in_force(struct control *c, struct config *config)
-{
-    struct config *former = c->config;
-    records_attach(c, config);
-    c->config = config;
-    bus_set_config(c->bus, config);
-    scheduler_set_config(c->scheduler, config);
-    records_follow(c, config);
-    health_judge_all(c);
-    config_unref(former);
-}
-
 static void *setup_on(struct fixture *f)
 {
-    static const struct scheduler_callbacks callbacks = { .run = hold_probe, .evidence = health_take_evidence };
     struct control *c = &f->control;
-    char error[STORE_ERROR_SIZE];
-    list_init(&f->probes);
-    c->loop = ev_loop_new(EVFLAG_AUTO);
     c->n_workers = 1;
-    mailbox_init(&c->mailbox, c->loop, c);
-    c->store = store_open(c->loop, &(struct store_options){ 0 }, error);
-    assert_non_null(c->store);
-    c->bus = bus_new(c->store);
-    bus_subscribe(c->bus, on_event, f);
-    c->resolver = resolver_new(c->loop, &(struct resolver_options){ .servers = "127.0.0.1:1" }, error);
-    assert_non_null(c->resolver);
-    c->scheduler = scheduler_new(c->loop, &callbacks, c);
-    health_init(c);
-    put_in_force(c, load(configuration));
+    live_control_start(c, on_event, f);
+    live_control_put_in_force(c, load(configuration));
     return f;
 }
 
@@ -131,18 +85,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    struct control *c = &f->control;
-    health_stop(c);
-    scheduler_free(c->scheduler);
-    give_back_probes(f);
-    records_clear(c);
-    resolver_free(c->resolver);
-    store_close(c->store);
-    bus_free(c->bus);
-    override_clear(c);
-    mailbox_clear(&c->mailbox);
-    config_unref(c->config);
-    ev_loop_destroy(c->loop);
+    live_control_stop(&f->control);
     for (unsigned i = 0; i < f->n; i++)
         free(f->events[i]);
     free(f);
@@ -387,11 +330,11 @@ static void operator_s_word_outlives_the_endpoint(void **state)
     struct control *c = &f->control;
     assert_true(control_set_admin(c, "europe/fra", ADMIN_DISABLED));
     assert_true(control_set_weight(c, "europe/fra", 0.25));
-    put_in_force(c, load(smaller_configuration));
+    live_control_put_in_force(c, load(smaller_configuration));
     assert_null(control_find_endpoint(c, "europe/fra"));
     assert_false(control_set_weight(c, "europe/fra", 1));
     assert_null(c->tunnels);
-    put_in_force(c, load(configuration));
+    live_control_put_in_force(c, load(configuration));
     struct endpoint_live *live = record_of(f, "europe/fra")->live;
     assert_int_equal(atomic_load(&live->admin), ADMIN_DISABLED);
     assert_true(atomic_load(&live->weight_override) == 0.25);
@@ -410,7 +353,7 @@ static void live_state_outlives_a_reload(void **state)
     traffic_ejects(f, "america/lax", REASON_RESET);
     EXPECT_EVENTS(f, "endpoint.unhealthy america/lax warning", "pool.degraded america warning");
     struct endpoint_live *live = record_of(f, "america/lax")->live;
-    put_in_force(&f->control, load(configuration));
+    live_control_put_in_force(&f->control, load(configuration));
     assert_ptr_equal(record_of(f, "america/lax")->live, live);
     assert_ptr_equal(config_find_endpoint(f->control.config, "america/lax")->live, live);
     assert_int_equal(record_of(f, "america/lax")->verdict.state, VERDICT_EJECTED);

@@ -7,13 +7,6 @@
 #include "balance/live.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "control/bus.h"
-#include "control/health.h"
-#include "control/override.h"
-#include "control/records.h"
-#include "control/store.h"
-#include "monitors/scheduler.h"
-#include "net/resolver.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +14,8 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
+
+#include "live_control.h"
 
 static const struct slice none_given; /* of secrets: one is made */
 
@@ -68,7 +63,6 @@ struct fixture {
     char *events[EVENTS_MAX];
     unsigned n_events;
     unsigned rejoined;
-    struct list probes;
 };
 
 static nsec_t scripted;
@@ -133,12 +127,6 @@ static void on_event(void *arg, struct event *event)
     f->events[f->n_events++] = mem_printf("%s %s%s", event->type, event->subject, event->recovery ? " recovery" : "");
 }
 
-static void hold_probe(void *arg, struct probe *probe)
-{
-    struct fixture *f = CONTAINER_OF((struct control *)arg, struct fixture, control);
-    list_push_back(&f->probes, &probe->message.link);
-}
-
 static struct config *load(const char *text)
 {
     struct conf_messages messages = { 0 };
@@ -154,17 +142,9 @@ static struct config *load(const char *text)
 
 static void put_in_force(struct fixture *f, struct config *config)
 {
-    struct control *c = &f->control;
-    struct config *former = c->config;
-    tunnels_set_config(c->registry, config);
-    tunnels_attach(c->registry, config);
-    records_attach(c, config);
-    c->config = config;
-    bus_set_config(c->bus, config);
-    scheduler_set_config(c->scheduler, config);
-    records_follow(c, config);
-    health_judge_all(c);
-    config_unref(former);
+    tunnels_set_config(f->control.registry, config);
+    tunnels_attach(f->control.registry, config);
+    live_control_put_in_force(&f->control, config);
 }
 
 static void open_registry(struct fixture *f)
@@ -180,21 +160,11 @@ static void open_registry(struct fixture *f)
 
 static void start(struct fixture *f, const char *text)
 {
-    static const struct scheduler_callbacks callbacks = { .run = hold_probe, .evidence = health_take_evidence };
     struct control *c = &f->control;
-    char error[STORE_ERROR_SIZE];
-    list_init(&f->probes);
-    c->loop = ev_loop_new(EVFLAG_AUTO);
     c->n_workers = WORKERS;
     c->edge_workers = f->by_index;
     c->state_dir = test_folder;
-    mailbox_init(&c->mailbox, c->loop, c);
-    c->store = store_open(c->loop, &(struct store_options){ 0 }, error);
-    c->bus = bus_new(c->store);
-    bus_subscribe(c->bus, on_event, f);
-    c->resolver = resolver_new(c->loop, &(struct resolver_options){ .servers = "127.0.0.1:1" }, error);
-    c->scheduler = scheduler_new(c->loop, &callbacks, c);
-    health_init(c);
+    live_control_start(c, on_event, f);
     open_registry(f);
     put_in_force(f, load(text));
 }
@@ -213,25 +183,9 @@ static void forget_posts(struct fixture *f)
 
 static void stop(struct fixture *f)
 {
-    struct control *c = &f->control;
-    struct list *node;
     forget_posts(f);
-    c->stopping = true;
-    health_stop(c);
-    scheduler_free(c->scheduler);
-    while ((node = list_pop_front(&f->probes))) {
-        struct probe *probe = CONTAINER_OF(CONTAINER_OF(node, struct message, link), struct probe, message);
-        probe->done(probe, probe->arg);
-    }
-    tunnels_free(c->registry);
-    records_clear(c);
-    resolver_free(c->resolver);
-    store_close(c->store);
-    bus_free(c->bus);
-    override_clear(c);
-    mailbox_clear(&c->mailbox);
-    config_unref(c->config);
-    ev_loop_destroy(c->loop);
+    f->control.stopping = true;
+    live_control_stop(&f->control);
     for (unsigned i = 0; i < f->n_events; i++)
         free(f->events[i]);
     free(f);
@@ -922,7 +876,8 @@ static void a_change_goes_from_tunnel_to_tunnel(void **state)
     assert_null(f->control.registry->rolling);
 }
 
-static void a_change_that_is_refused_goes_no_further(void **state)
+/* Both tunnels follow the rules of before. */
+static struct fixture *begin_change(void **state)
 {
     struct fixture *f = restart(state, *state, PUSHING("http://a"));
     dial(f, AMS, 1, 0);
@@ -932,6 +887,12 @@ static void a_change_that_is_refused_goes_no_further(void **state)
     answer(f, FRA, 3, 1, true, 1);
     forget_posts(f);
     put_in_force(f, load(PUSHING("http://b")));
+    return f;
+}
+
+static void a_change_that_is_refused_goes_no_further(void **state)
+{
+    struct fixture *f = begin_change(state);
     pass(f, 0.3);
     answer(f, AMS, 1, 2, false, 1);
     pass(f, 30);
@@ -942,14 +903,7 @@ static void a_change_that_is_refused_goes_no_further(void **state)
 
 static void a_change_does_not_wait_for_ever(void **state)
 {
-    struct fixture *f = restart(state, *state, PUSHING("http://a"));
-    dial(f, AMS, 1, 0);
-    dial(f, FRA, 3, 0);
-    pass(f, 0.2);
-    answer(f, AMS, 1, 1, true, 1);
-    answer(f, FRA, 3, 1, true, 1);
-    forget_posts(f);
-    put_in_force(f, load(PUSHING("http://b")));
+    struct fixture *f = begin_change(state);
     pass(f, 12);
     assert_int_equal(count_pushes(f), 2);
 }

@@ -46,36 +46,45 @@ static void pool_standing(void **state)
     }
 }
 
+struct expected {
+    const char *type; /* NULL: nothing */
+    enum severity severity;
+    bool recovery;
+};
+
+static void check_announcement(bool told, const struct announcement *what, const struct expected *expected)
+{
+    assert_int_equal(told, expected->type != NULL);
+    if (!told)
+        return;
+    assert_string_equal(what->type, expected->type);
+    assert_int_equal(what->severity, expected->severity);
+    assert_int_equal(what->recovery, expected->recovery);
+}
+
 static void pool_announcements(void **state)
 {
     (void)state;
     static const struct {
         enum pool_state told, now;
-        const char *type; /* NULL: nothing */
-        enum severity severity;
-        bool recovery;
+        struct expected expected;
     } rows[] = {
-        { POOL_UNKNOWN, POOL_HEALTHY, "pool.healthy", SEVERITY_INFO, false },
-        { POOL_UNKNOWN, POOL_CRITICAL, "pool.critical", SEVERITY_CRITICAL, false },
-        { POOL_HEALTHY, POOL_HEALTHY, NULL, SEVERITY_INFO, false },
-        { POOL_HEALTHY, POOL_UNKNOWN, NULL, SEVERITY_INFO, false },
-        { POOL_HEALTHY, POOL_DISABLED, NULL, SEVERITY_INFO, false },
-        { POOL_HEALTHY, POOL_DEGRADED, "pool.degraded", SEVERITY_WARNING, false },
-        { POOL_DEGRADED, POOL_CRITICAL, "pool.critical", SEVERITY_CRITICAL, false },
-        { POOL_CRITICAL, POOL_DEGRADED, "pool.degraded", SEVERITY_WARNING, false },
-        { POOL_CRITICAL, POOL_HEALTHY, "pool.healthy", SEVERITY_INFO, true },
-        { POOL_DEGRADED, POOL_HEALTHY, "pool.healthy", SEVERITY_INFO, true },
+        { POOL_UNKNOWN, POOL_HEALTHY, { "pool.healthy", SEVERITY_INFO, false } },
+        { POOL_UNKNOWN, POOL_CRITICAL, { "pool.critical", SEVERITY_CRITICAL, false } },
+        { POOL_HEALTHY, POOL_HEALTHY, { NULL, SEVERITY_INFO, false } },
+        { POOL_HEALTHY, POOL_UNKNOWN, { NULL, SEVERITY_INFO, false } },
+        { POOL_HEALTHY, POOL_DISABLED, { NULL, SEVERITY_INFO, false } },
+        { POOL_HEALTHY, POOL_DEGRADED, { "pool.degraded", SEVERITY_WARNING, false } },
+        { POOL_DEGRADED, POOL_CRITICAL, { "pool.critical", SEVERITY_CRITICAL, false } },
+        { POOL_CRITICAL, POOL_DEGRADED, { "pool.degraded", SEVERITY_WARNING, false } },
+        { POOL_CRITICAL, POOL_HEALTHY, { "pool.healthy", SEVERITY_INFO, true } },
+        { POOL_DEGRADED, POOL_HEALTHY, { "pool.healthy", SEVERITY_INFO, true } },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct pool_standing now = { .state = rows[i].now, .settled = rows[i].now != POOL_UNKNOWN };
         struct announcement what;
         bool told = announce_pool(rows[i].told, &now, &what);
-        assert_int_equal(told, rows[i].type != NULL);
-        if (!told)
-            continue;
-        assert_string_equal(what.type, rows[i].type);
-        assert_int_equal(what.severity, rows[i].severity);
-        assert_int_equal(what.recovery, rows[i].recovery);
+        check_announcement(told, &what, &rows[i].expected);
     }
 }
 
@@ -177,32 +186,25 @@ static void load_balancer_announcements(void **state)
     static const struct {
         enum load_balancer_state told, now;
         bool unsettled;
-        const char *type;
-        enum severity severity;
-        bool recovery;
+        struct expected expected;
     } rows[] = {
-        { LB_UNKNOWN, LB_HEALTHY, false, NULL, SEVERITY_INFO, false },
-        { LB_UNKNOWN, LB_FAILOVER, true, NULL, SEVERITY_INFO, false },
-        { LB_UNKNOWN, LB_FAILOVER, false, "load_balancer.failover", SEVERITY_WARNING, false },
-        { LB_HEALTHY, LB_DEGRADED, false, NULL, SEVERITY_INFO, false },
-        { LB_DEGRADED, LB_FALLBACK, false, "load_balancer.fallback", SEVERITY_CRITICAL, false },
-        { LB_FALLBACK, LB_FALLBACK, false, NULL, SEVERITY_INFO, false },
-        { LB_FALLBACK, LB_DOWN, false, "load_balancer.down", SEVERITY_CRITICAL, false },
-        { LB_DOWN, LB_FAILOVER, false, "load_balancer.failover", SEVERITY_WARNING, false },
-        { LB_FAILOVER, LB_DEGRADED, false, "load_balancer.recovered", SEVERITY_INFO, true },
-        { LB_FALLBACK, LB_HEALTHY, false, "load_balancer.recovered", SEVERITY_INFO, true },
-        { LB_FAILOVER, LB_DISABLED, false, NULL, SEVERITY_INFO, false },
+        { LB_UNKNOWN, LB_HEALTHY, false, { NULL, SEVERITY_INFO, false } },
+        { LB_UNKNOWN, LB_FAILOVER, true, { NULL, SEVERITY_INFO, false } },
+        { LB_UNKNOWN, LB_FAILOVER, false, { "load_balancer.failover", SEVERITY_WARNING, false } },
+        { LB_HEALTHY, LB_DEGRADED, false, { NULL, SEVERITY_INFO, false } },
+        { LB_DEGRADED, LB_FALLBACK, false, { "load_balancer.fallback", SEVERITY_CRITICAL, false } },
+        { LB_FALLBACK, LB_FALLBACK, false, { NULL, SEVERITY_INFO, false } },
+        { LB_FALLBACK, LB_DOWN, false, { "load_balancer.down", SEVERITY_CRITICAL, false } },
+        { LB_DOWN, LB_FAILOVER, false, { "load_balancer.failover", SEVERITY_WARNING, false } },
+        { LB_FAILOVER, LB_DEGRADED, false, { "load_balancer.recovered", SEVERITY_INFO, true } },
+        { LB_FALLBACK, LB_HEALTHY, false, { "load_balancer.recovered", SEVERITY_INFO, true } },
+        { LB_FAILOVER, LB_DISABLED, false, { NULL, SEVERITY_INFO, false } },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct load_balancer_standing now = { .state = rows[i].now, .settled = !rows[i].unsettled };
         struct announcement what;
         bool told = announce_load_balancer(rows[i].told, &now, &what);
-        assert_int_equal(told, rows[i].type != NULL);
-        if (!told)
-            continue;
-        assert_string_equal(what.type, rows[i].type);
-        assert_int_equal(what.severity, rows[i].severity);
-        assert_int_equal(what.recovery, rows[i].recovery);
+        check_announcement(told, &what, &rows[i].expected);
     }
 }
 
@@ -211,32 +213,25 @@ static void endpoint_announcements(void **state)
     (void)state;
     static const struct {
         enum verdict_state told, now;
-        const char *type;
-        enum severity severity;
-        bool recovery;
+        struct expected expected;
     } rows[] = {
-        { VERDICT_UNKNOWN, VERDICT_HEALTHY, "endpoint.healthy", SEVERITY_INFO, false },
-        { VERDICT_UNKNOWN, VERDICT_DOWN, "endpoint.unhealthy", SEVERITY_WARNING, false },
-        { VERDICT_UNKNOWN, VERDICT_DRAINED, "endpoint.drained", SEVERITY_INFO, false },
-        { VERDICT_HEALTHY, VERDICT_UNKNOWN, NULL, SEVERITY_INFO, false },
-        { VERDICT_HEALTHY, VERDICT_EJECTED, "endpoint.unhealthy", SEVERITY_WARNING, false },
-        { VERDICT_EJECTED, VERDICT_DOWN, "endpoint.unhealthy", SEVERITY_WARNING, false },
-        { VERDICT_DOWN, VERDICT_EJECTED, NULL, SEVERITY_INFO, false },
-        { VERDICT_DOWN, VERDICT_HEALTHY, "endpoint.healthy", SEVERITY_INFO, true },
-        { VERDICT_EJECTED, VERDICT_HEALTHY, "endpoint.healthy", SEVERITY_INFO, true },
-        { VERDICT_DOWN, VERDICT_DRAINED, "endpoint.drained", SEVERITY_INFO, true },
-        { VERDICT_DRAINED, VERDICT_HEALTHY, "endpoint.healthy", SEVERITY_INFO, false },
-        { VERDICT_DRAINED, VERDICT_DISABLED, "endpoint.drained", SEVERITY_INFO, false },
+        { VERDICT_UNKNOWN, VERDICT_HEALTHY, { "endpoint.healthy", SEVERITY_INFO, false } },
+        { VERDICT_UNKNOWN, VERDICT_DOWN, { "endpoint.unhealthy", SEVERITY_WARNING, false } },
+        { VERDICT_UNKNOWN, VERDICT_DRAINED, { "endpoint.drained", SEVERITY_INFO, false } },
+        { VERDICT_HEALTHY, VERDICT_UNKNOWN, { NULL, SEVERITY_INFO, false } },
+        { VERDICT_HEALTHY, VERDICT_EJECTED, { "endpoint.unhealthy", SEVERITY_WARNING, false } },
+        { VERDICT_EJECTED, VERDICT_DOWN, { "endpoint.unhealthy", SEVERITY_WARNING, false } },
+        { VERDICT_DOWN, VERDICT_EJECTED, { NULL, SEVERITY_INFO, false } },
+        { VERDICT_DOWN, VERDICT_HEALTHY, { "endpoint.healthy", SEVERITY_INFO, true } },
+        { VERDICT_EJECTED, VERDICT_HEALTHY, { "endpoint.healthy", SEVERITY_INFO, true } },
+        { VERDICT_DOWN, VERDICT_DRAINED, { "endpoint.drained", SEVERITY_INFO, true } },
+        { VERDICT_DRAINED, VERDICT_HEALTHY, { "endpoint.healthy", SEVERITY_INFO, false } },
+        { VERDICT_DRAINED, VERDICT_DISABLED, { "endpoint.drained", SEVERITY_INFO, false } },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct announcement what;
         bool told = announce_endpoint(rows[i].told, rows[i].now, &what);
-        assert_int_equal(told, rows[i].type != NULL);
-        if (!told)
-            continue;
-        assert_string_equal(what.type, rows[i].type);
-        assert_int_equal(what.severity, rows[i].severity);
-        assert_int_equal(what.recovery, rows[i].recovery);
+        check_announcement(told, &what, &rows[i].expected);
     }
 }
 
