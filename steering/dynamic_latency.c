@@ -16,6 +16,8 @@
 static const double BETTER_BY_SECONDS = 0.005;
 static const double UNTRIED_SECONDS = 1e6; /* what one costs that is being tried: more than any that is known */
 
+static const double FADES_FROM = 0.01;     /* of `decay`: what has been idle for less is as it was */
+
 enum { MEDIAN_OF_MANY = 7 };
 
 struct settings {
@@ -111,12 +113,18 @@ static double median(double *figures, size_t n)
     return n ? (figures[(n - 1) / 2] + figures[n / 2]) / 2 : (double)NAN;
 }
 
+/* In units of `decay`. */
+static double idle_for(const struct settings *s, const struct steering_latency *l, int64_t now)
+{
+    return now > l->at ? (double)(now - l->at) / (double)NSEC_PER_SEC / s->decay : 0;
+}
+
 static double cost_of_known(const struct settings *s, const struct steering_latency *l, double typical, int64_t now)
 {
-    double idle = now > l->at ? (double)(now - l->at) / (double)NSEC_PER_SEC : 0;
+    double idle = idle_for(s, l, now);
     double target = fmax(typical, l->probe_seconds); /* of a NaN and a number, the number */
 
-    return target + (l->seconds - target) * exp(-idle / s->decay);
+    return idle < FADES_FROM ? l->seconds : target + (l->seconds - target) * exp(-idle);
 }
 
 /* Seconds until an answer may be expected, for a candidate of the greatest weight. */
@@ -178,7 +186,7 @@ static size_t choose_of_few(const struct group *g, const struct steering_request
     return is_clearly_better(g->settings, waits[best], waits[g->current]) ? best : g->current;
 }
 
-/* --- many: two are drawn, and some more to know what is usual --- */
+/* --- many: two are drawn, and some more to know what is usual, where one of the two has faded --- */
 
 static double median_of_some(const struct group *g, struct random *random, const struct steering_view *view)
 {
@@ -194,25 +202,50 @@ static double median_of_some(const struct group *g, struct random *random, const
     return median(known, n);
 }
 
-static double wait_at_one(const struct group *g, const struct steering_view *view, size_t i, double typical, int64_t now)
+struct drawn {
+    size_t index;
+    struct steering_latency latency;
+};
+
+static struct drawn draw_one(const struct group *g, struct random *random, const struct steering_view *view)
 {
-    struct steering_latency latency = view->latency(view, i);
-    return wait_at(g, &latency, view->in_flight(view, i), i, isnan(typical) ? latency.seconds : typical, now);
+    size_t i = draw_usable(&g->table, random, view);
+    return (struct drawn){ i, i == STEERING_NONE ? (struct steering_latency){ .seconds = NAN } : view->latency(view, i) };
+}
+
+static bool has_faded(const struct group *g, const struct drawn *d, int64_t now)
+{
+    return !isnan(d->latency.seconds) && idle_for(g->settings, &d->latency, now) >= FADES_FROM;
+}
+
+/* NaN as the usual: it is not known, and each is taken for itself. */
+static double wait_at_drawn(const struct group *g, const struct steering_view *view, const struct drawn *d, double typical, int64_t now)
+{
+    return wait_at(g, &d->latency, view->in_flight(view, d->index), d->index, isnan(typical) ? d->latency.seconds : typical, now);
+}
+
+static void write_scores(const struct group *g, const struct steering_view *view, double typical, int64_t now, double *scores)
+{
+    for (size_t i = 0; i < g->table.n; i++) {
+        struct drawn d = { i, view->latency(view, i) };
+        scores[i] = draw_is_open(&g->table, view, i) ? wait_at_drawn(g, view, &d, typical, now) : (double)NAN;
+    }
 }
 
 static size_t choose_of_many(const struct group *g, const struct steering_request *request, const struct steering_view *view,
                              double *scores)
 {
     struct random random = { request->random };
-    size_t first = draw_usable(&g->table, &random, view), second = draw_usable(&g->table, &random, view);
-    double typical = median_of_some(g, &random, view);
+    struct drawn first = draw_one(g, &random, view), second = draw_one(g, &random, view);
+    bool faded = has_faded(g, &first, request->now) || has_faded(g, &second, request->now);
+    double typical = faded || scores ? median_of_some(g, &random, view) : (double)NAN;
 
-    for (size_t i = 0; scores && i < g->table.n; i++)
-        scores[i] = draw_is_open(&g->table, view, i) ? wait_at_one(g, view, i, typical, request->now) : (double)NAN;
-    if (first == second)
-        return first;
-    bool better = wait_at_one(g, view, second, typical, request->now) < wait_at_one(g, view, first, typical, request->now);
-    return better ? second : first;
+    if (scores)
+        write_scores(g, view, typical, request->now, scores);
+    if (first.index == second.index)
+        return first.index;
+    bool better = wait_at_drawn(g, view, &second, typical, request->now) < wait_at_drawn(g, view, &first, typical, request->now);
+    return better ? second.index : first.index;
 }
 
 static size_t choose(const void *w, const struct steering_request *request, const struct steering_view *view, double *scores)

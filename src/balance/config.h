@@ -118,38 +118,39 @@ enum endpoint_kind {
 
 struct pool;
 struct endpoint {
+    /* what a request touches, together */
+    struct endpoint_live *live; /* attached before publishing; one reference */
+    struct pool *pool;
+    unsigned index;          /* among all endpoints of the configuration */
+    unsigned order;          /* within its pool */
+    unsigned max_in_flight;  /* 0: no limit */
+    enum endpoint_kind kind;
+    const char *host_header; /* NULL: the request's host */
+    const struct header_pair *headers; /* added to each request */
+    size_t n_headers;
+    bool rewrite_host;       /* Location and cookie Domain naming `hostname` become the request's host */
+    bool behind_cloudflare;  /* the way leads into Cloudflare's network: its rules apply to what we send */
+
+    bool enabled;
+    bool tls;
+    bool tls_verify;
+    bool joined;             /* made from the pool's `tunnels` pattern, not written in the file */
+    uint16_t dial_port;
     const char *name;
     const char *id;          /* "pool/endpoint" */
     uint64_t hash;           /* of the id */
-    unsigned index;          /* among all endpoints of the configuration */
-    unsigned order;          /* within its pool */
-    struct pool *pool;
-    enum endpoint_kind kind;
     double weight;
-    bool enabled;
-    unsigned max_in_flight;  /* 0: no limit */
 
     const char *tunnel;      /* UUID, lower case; of our edge: UUID or name, as the file has it; joined: its UUID */
     struct tunnel *edge_tunnel; /* ENDPOINT_EDGE: attached before publishing, one reference; NULL: no such tunnel yet */
-    bool joined;             /* made from the pool's `tunnels` pattern, not written in the file */
     const char *hostname;
     const char *dial_host;   /* a name or numeric address; NULL with unix_path */
-    uint16_t dial_port;
     const char *unix_path;
-    bool tls;
-    const char *host_header; /* NULL: the request's host */
     const char *sni;         /* NULL: the request's host */
-    bool rewrite_host;       /* Location and cookie Domain naming `hostname` become the request's host */
-    bool behind_cloudflare;  /* the way leads into Cloudflare's network: its rules apply to what we send */
-    bool tls_verify;
     const char *ca_file, *client_cert, *client_key;
-    const struct header_pair *headers; /* added to each request */
-    size_t n_headers;
     float latitude, longitude; /* NaN if unknown */
     uint64_t dial_hash;      /* changes when a kept connection must not be used for it any more */
-
     struct tls_client *tls_client; /* one of the configuration's tls_clients; NULL without tls */
-    struct endpoint_live *live;    /* attached before publishing; one reference */
     struct source at;
 };
 

@@ -9,6 +9,7 @@
 #include "proxy/locate.h"
 #include "proxy/request_hash.h"
 #include "proxy/shedding.h"
+#include "proxy/upstream.h"
 #include "steering/registry.h"
 
 #include <math.h>
@@ -25,6 +26,14 @@ struct tables {
     uint64_t keyed_epoch;
 };
 
+/* What a choice asks of an endpoint, densely: with many of them each further place to look at is one that has left the caches. */
+struct member {
+    struct endpoint_live *live;
+    struct upstream_pool *upstreams;
+    unsigned max_in_flight; /* 0: no limit */
+    bool shares_connections; /* many requests on each: their number says nothing */
+};
+
 /* All that one choice among several needs. A level's tables are made when it is first looked at: mostly only the first ever is. */
 struct group {
     enum group_kind kind;
@@ -35,6 +44,7 @@ struct group {
     const struct steering_conf *steering;
     struct worker *worker;
     size_t n;
+    struct member *members; /* of a pool */
     struct tables levels[USABLE_LEVELS];
     const struct steering_policy *keyed_policy;
     void *keyed_config;                    /* likewise */
@@ -52,6 +62,7 @@ static void group_clear(struct group *g)
     }
     if (g->keyed_config)
         g->keyed_policy->release(g->keyed_config);
+    free(g->members);
     free(g->struck_out);
 }
 
@@ -89,6 +100,17 @@ static bool init_lists(struct snapshot *s, const struct load_balancer *lb)
     return made;
 }
 
+static bool init_members(struct group *g, struct upstream_pool *const *upstreams)
+{
+    if (!(g->members = calloc(g->n + 1, sizeof *g->members)))
+        return false;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct endpoint *e = &g->pool->endpoints[i];
+        g->members[i] = (struct member){ e->live, upstreams[e->index], e->max_in_flight, e->kind == ENDPOINT_EDGE };
+    }
+    return true;
+}
+
 bool choose_init(struct snapshot *s)
 {
     const struct config *config = s->config;
@@ -98,7 +120,7 @@ bool choose_init(struct snapshot *s)
         struct group *g = &s->pools[i];
         g->kind = GROUP_POOL;
         g->pool = &config->pools[i];
-        made = group_init(g, s->worker, &g->pool->steering, g->pool->n_endpoints);
+        made = group_init(g, s->worker, &g->pool->steering, g->pool->n_endpoints) && init_members(g, s->upstreams);
     }
     for (size_t i = 0; made && i < config->n_load_balancers; i++) {
         const struct load_balancer *lb = &config->load_balancers[i];
@@ -201,17 +223,18 @@ static const struct pool *pool_at(const struct group *g, size_t i)
 
 static uint32_t endpoint_view_in_flight(const struct steering_view *view, size_t i)
 {
-    return endpoint_in_flight(group_of(view)->pool->endpoints[i].live);
+    return endpoint_in_flight(group_of(view)->members[i].live);
 }
 
-static uint32_t connections_of(const struct endpoint *e)
+static uint32_t connections_of(const struct endpoint_live *live, bool shared)
 {
-    return e->kind == ENDPOINT_EDGE ? endpoint_in_flight(e->live) : endpoint_open_connections(e->live);
+    return shared ? endpoint_in_flight(live) : endpoint_open_connections(live);
 }
 
 static uint32_t endpoint_view_connections(const struct steering_view *view, size_t i)
 {
-    return connections_of(&group_of(view)->pool->endpoints[i]);
+    const struct member *m = &group_of(view)->members[i];
+    return connections_of(m->live, m->shares_connections);
 }
 
 static struct steering_latency latency_of(const struct endpoint_live *live)
@@ -225,7 +248,7 @@ static struct steering_latency latency_of(const struct endpoint_live *live)
 
 static struct steering_latency endpoint_view_latency(const struct steering_view *view, size_t i)
 {
-    return latency_of(group_of(view)->pool->endpoints[i].live);
+    return latency_of(group_of(view)->members[i].live);
 }
 
 static uint32_t pool_view_in_flight(const struct steering_view *view, size_t i)
@@ -242,7 +265,7 @@ static uint32_t pool_view_connections(const struct steering_view *view, size_t i
     const struct pool *pool = pool_at(group_of(view), i);
     uint32_t sum = 0;
     for (size_t e = 0; e < pool->n_endpoints; e++)
-        sum += connections_of(&pool->endpoints[e]);
+        sum += connections_of(pool->endpoints[e].live, pool->endpoints[e].kind == ENDPOINT_EDGE);
     return sum;
 }
 
@@ -308,9 +331,18 @@ static void commit(const struct exchange *ex, struct group *g, struct tables *t,
 
 /* --- an endpoint of a pool --- */
 
-static bool is_full(const struct endpoint *e)
+static bool is_full(const struct endpoint_live *live, unsigned max_in_flight)
 {
-    return e->max_in_flight && endpoint_in_flight(e->live) >= e->max_in_flight;
+    return max_in_flight && endpoint_in_flight(live) >= max_in_flight;
+}
+
+/* What the request touches next, all at once. */
+static void prefetch(const struct group *g, size_t i)
+{
+    const struct member *m = &g->members[i];
+    endpoint_prefetch(m->live, g->worker->options.index);
+    upstream_pool_prefetch(m->upstreams);
+    __builtin_prefetch(&g->pool->endpoints[i]);
 }
 
 static bool was_tried(const struct exchange *ex, const struct endpoint *e)
@@ -336,12 +368,13 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
     const struct endpoint *chosen = NULL;
     size_t passed_over = 0, i;
     while (!chosen && (i = ask_policy(ex, g, t, step)) != STEERING_NONE) {
-        if (is_full(&pool->endpoints[i])) {
+        if (is_full(g->members[i].live, g->members[i].max_in_flight)) {
             explain_ruled_out(step, i, RULED_FULL);
             strike(g, i);
             passed_over++;
         } else {
             chosen = &pool->endpoints[i];
+            prefetch(g, i);
             commit(ex, g, t, i);
         }
     }
@@ -459,7 +492,7 @@ static const struct endpoint *choose_pinned(const struct exchange *ex, bool *ful
     explain_session(ex->explanation, e, stays);
     if (!stays)
         return NULL;
-    *full = is_full(e);
+    *full = is_full(e->live, e->max_in_flight);
     return *full ? NULL : e;
 }
 

@@ -23,6 +23,7 @@ enum {
     REQUESTS_MAX = 1000,  /* per connection, ±10 % */
     INTERIM_MAX = 32,     /* behaviour 9 */
     READS_PER_EVENT = 4,
+    CACHE_LINE = 64,
 };
 #define AGE_MAX (3600 * NSEC_PER_SEC)
 #define IDLE_TIME_MAX (60 * NSEC_PER_SEC)
@@ -149,6 +150,12 @@ struct upstream_pool *upstream_pool_ref_for(struct upstream_pool *pool, const st
     pool->users++;
     pool->refs++;
     return pool;
+}
+
+void upstream_pool_prefetch(const struct upstream_pool *pool)
+{
+    __builtin_prefetch(pool, 1);
+    __builtin_prefetch(&pool->session, 1);
 }
 
 static void upstream_close(struct upstream *u);
@@ -749,11 +756,19 @@ static bool leads_there_still(struct upstream *u)
     return false;
 }
 
+/* All of it at once: of many connections, the one whose turn it is has mostly left the nearer caches. */
+static void prefetch(const struct upstream *u)
+{
+    for (size_t i = 0; i < sizeof *u; i += CACHE_LINE)
+        __builtin_prefetch((const char *)u + i, 1);
+}
+
 static struct upstream *take_idle(struct upstream_pool *pool, const struct exchange *ex, enum upstream_want want)
 {
     LIST_FOR_EACH(node, &pool->idle)
     {
         struct upstream *u = upstream_of_link(node);
+        prefetch(u);
         if (!serves_name(u, ex))
             continue;
         if (!leads_there_still(u)) {

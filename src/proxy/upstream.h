@@ -14,6 +14,8 @@ struct upstream_pool *upstream_pool_new(struct worker *, const struct endpoint *
 struct upstream_pool *upstream_pool_ref_for(struct upstream_pool *, const struct endpoint *);
 /* The last one closes the idle connections; the busy ones close when they are done. */
 void upstream_pool_unref(struct upstream_pool *);
+/* Begins to fetch it: it is about to be asked for a connection. */
+void upstream_pool_prefetch(const struct upstream_pool *);
 /* Closes what is idle. */
 void upstream_pool_close_idle(struct upstream_pool *);
 

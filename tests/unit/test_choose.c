@@ -21,6 +21,7 @@ struct scene {
     struct pool_list list;
     struct balance_epoch epoch;
     struct worker worker;
+    struct upstream_pool *upstreams[POOLS * EACH];
     struct snapshot snapshot;
     struct exchange ex;
 };
@@ -54,7 +55,7 @@ static struct scene *scene_new(const char *policy)
     s->worker.options.epoch = &s->epoch;
     s->worker.timers.now = START;
     random_seed(&s->worker.random);
-    s->snapshot = (struct snapshot){ .config = &s->config, .worker = &s->worker, .refs = 1 };
+    s->snapshot = (struct snapshot){ .config = &s->config, .worker = &s->worker, .refs = 1, .upstreams = s->upstreams };
     assert_true(choose_init(&s->snapshot));
     s->ex = (struct exchange){ .worker = &s->worker, .snapshot = &s->snapshot, .load_balancer = &s->lb };
     return s;
@@ -86,6 +87,14 @@ static void eject(struct scene *s, unsigned p, unsigned i)
 static void set_in_flight(struct scene *s, unsigned p, unsigned i, unsigned n)
 {
     atomic_store(&s->e[p][i].live->counts[0].in_flight, n);
+}
+
+/* As another configuration would. */
+static void limit(struct scene *s, unsigned p, unsigned i, unsigned n)
+{
+    s->e[p][i].max_in_flight = n;
+    choose_clear(&s->snapshot);
+    assert_true(choose_init(&s->snapshot));
 }
 
 static void strike(struct scene *s, unsigned p, unsigned i)
@@ -162,7 +171,8 @@ static void test_full_ones(void **state)
 {
     struct scene *s = scene_new("off");
 
-    s->e[0][0].max_in_flight = s->e[0][1].max_in_flight = 2;
+    limit(s, 0, 0, 2);
+    limit(s, 0, 1, 2);
     set_in_flight(s, 0, 0, 1);
     assert_chosen(s, 0, 0);
     set_in_flight(s, 0, 0, 2);
@@ -289,23 +299,22 @@ static void test_epoch(void **state)
     (void)state;
 }
 
-/* Every policy, with everything that can rule an endpoint out changing at random: never one that may not be, always one if any may. */
+/* Every policy at both levels, with everything that can rule an endpoint out changing at random: never one that may not be, always one if any may. */
 static void test_all_policies_keep_the_rules(void **state)
 {
-    static const char *const policies[] = { "off", "random", "round_robin", "least_outstanding_requests" };
-
-    for (size_t n = 0; n < sizeof policies / sizeof *policies; n++) {
-        struct scene *s = scene_new(policies[n]);
+    for (size_t n = 0; steering_policies[n]; n++) {
+        struct scene *s = scene_new(steering_policies[n]->name);
         struct random random = { .state = 1 + n };
+        for (unsigned p = 0; p < POOLS; p++)
+            for (unsigned i = 0; i < EACH; i++)
+                limit(s, p, i, 1);
         for (unsigned round = 0; round < 2000; round++) {
             unsigned allowed = 0, healthy = 0;
             s->ex.n_tried = 0;
             for (unsigned p = 0; p < POOLS; p++)
                 for (unsigned i = 0; i < EACH; i++) {
-                    struct endpoint *e = &s->e[p][i];
                     bool up = random_u64(&random) % 2, tried = random_u64(&random) % 4 == 0, full = random_u64(&random) % 4 == 0;
                     set_health(s, p, i, up ? HEALTH_UP : HEALTH_DOWN);
-                    e->max_in_flight = 1;
                     set_in_flight(s, p, i, full);
                     if (tried)
                         strike(s, p, i);
@@ -360,7 +369,7 @@ static void test_a_session_waits_for_its_endpoint(void **state)
 {
     struct scene *s = scene_with_session(1, 1);
 
-    s->e[1][1].max_in_flight = 1;
+    limit(s, 1, 1, 1);
     set_in_flight(s, 1, 1, 1);
     assert_not_chosen(s, CHOICE_FULL);
     set_in_flight(s, 1, 1, 0);
@@ -425,7 +434,7 @@ static void test_what_is_decided_is_noted(void **state)
     const struct explain_step *steps;
 
     set_health(s, 0, 0, HEALTH_DOWN);
-    s->e[0][1].max_in_flight = 1;
+    limit(s, 0, 1, 1);
     set_in_flight(s, 0, 1, 1);
     watch(s);
     assert_chosen(s, 1, 0);

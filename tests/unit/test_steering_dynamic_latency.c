@@ -106,6 +106,29 @@ static void test_idle_ones_fade_toward_the_median(void **state)
     group_free(g);
 }
 
+/* Within a hundredth of the decay nothing fades, for few and for many: those looked at all the time cost no median and no exponential. */
+static void test_what_was_just_seen_has_not_faded(void **state)
+{
+    static const size_t sizes[] = { 4, 100 };
+    double scores[100];
+
+    (void)state;
+    for (unsigned s = 0; s < 2; s++) {
+        struct group_under_test *g = latency_group(sizes[s]);
+        for (size_t i = 0; i < g->n; i++)
+            set_latency(g, i, 0.5);
+        set_latency(g, 0, 0.01);
+        group_update(g);
+        g->request.now += 99 * MS;
+        g->policy->choose(g->worker, &g->request, &g->view, scores);
+        assert_true(scores[0] == 0.01);
+        g->request.now += 2 * MS;
+        g->policy->choose(g->worker, &g->request, &g->view, scores);
+        assert_true(scores[0] > 0.014 && scores[0] < 0.016);
+        group_free(g);
+    }
+}
+
 /* --- against origins of known latency, one request after the other --- */
 
 struct trace {
@@ -241,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_the_one_in_use_is_kept),
         cmocka_unit_test(test_idle_ones_fade_toward_the_median),
+        cmocka_unit_test(test_what_was_just_seen_has_not_faded),
         cmocka_unit_test(test_finds_the_fastest_and_leaves_it_when_it_degrades),
         cmocka_unit_test(test_near_equals_do_not_take_turns),
         cmocka_unit_test(test_many_avoid_the_slow),
