@@ -45,6 +45,7 @@ struct tunnel_line {
     _Atomic uint8_t state;          /* enum line_state */
     _Atomic bool sick;              /* control: monitors found that it does not carry requests */
     _Atomic uint32_t in_flight;     /* owner */
+    _Atomic nsec_t heard_at;        /* owner: its last bytes */
     _Atomic nsec_t rtt;             /* owner; 0: not measured yet */
     _Atomic bool window_is_low;     /* owner: uploads that the connector does not take leave little room for others */
     void *owner;                    /* struct edge_connection */
@@ -62,6 +63,7 @@ struct tunnel_connector {
     float latitude, longitude;      /* of its address; NaN: unknown */
     _Atomic double weight;          /* control */
     _Atomic bool drained;           /* control: by the operator */
+    _Atomic nsec_t doubted_at;      /* its lines' owners: one of them ended without a word, or fell silent; 0: never */
 };
 struct tunnel_connector *tunnel_connector_ref(struct tunnel_connector *);
 void tunnel_connector_unref(struct tunnel_connector *);
@@ -107,6 +109,12 @@ static inline bool tunnel_line_is_usable(const struct tunnel_line *l)
 {
     return atomic_load_explicit(&l->state, memory_order_acquire) == LINE_USABLE && !atomic_load_explicit(&l->sick, memory_order_relaxed);
 }
+/* What ends one connection, or silences it, mostly does so to all of its process: the others are doubtful until something is heard of them. */
+static inline bool tunnel_line_is_doubtful(const struct tunnel_connector *c, const struct tunnel_line *l)
+{
+    nsec_t doubted_at = atomic_load_explicit(&c->doubted_at, memory_order_acquire);
+    return doubted_at && atomic_load_explicit(&l->heard_at, memory_order_relaxed) <= doubted_at;
+}
 static inline bool tunnel_is_usable(const struct tunnel *t)
 {
     return atomic_load_explicit(&t->usable, memory_order_acquire) > 0;
@@ -114,14 +122,19 @@ static inline bool tunnel_is_usable(const struct tunnel *t)
 
 /* --- the gate: how a worker gets a stream without knowing the edge --- */
 
-enum { TUNNEL_TRIES_MAX = 3 }; /* connections of one tunnel that one request may meet */
+/* Connections of one tunnel that one request may meet; and those among them that live, but did not answer it. */
+enum { TUNNEL_TRIES_MAX = 8, TUNNEL_FAILURES_MAX = 3 };
 
+struct tunnel_try {
+    uint64_t line;                  /* id of the connection */
+    uint64_t connector;             /* hash of the id of the connector, which a view may have forgotten meanwhile */
+};
 struct tunnel_wish {
     uint64_t line;                  /* this connection and no other: a probe; 0: any */
-    const uint64_t *tried;          /* ids of lines that are out of the question */
+    const struct tunnel_try *tried; /* out of the question; the last failure comes last */
     unsigned n_tried;
     bool has_body;
-    bool other_connector;           /* none that has one of these lines: the service behind it is out of reach */
+    bool other_connector;           /* none of those that were tried: the service behind them is out of reach */
     struct slice host;              /* that the request is for */
     uint64_t random, key;           /* for the replica steering, see steering/policy.h */
     float latitude, longitude;      /* of the client; NaN: unknown */
@@ -129,7 +142,7 @@ struct tunnel_wish {
 struct tunnel_opened {
     const struct upstream_ops *ops;
     void *upstream;                 /* NULL: none, see reason. It is ready: the request may be sent at once */
-    uint64_t line;                  /* id of the connection it goes over */
+    struct tunnel_try over;         /* where it goes */
     enum reason reason;             /* NO_LOAD_BALANCER: nobody may ask for that host through a tunnel */
 };
 struct tunnel_gate {

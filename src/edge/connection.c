@@ -56,6 +56,7 @@ void edge_connection_wants_flush(struct edge_connection *c)
 /* --- the end --- */
 
 static void tell_control(struct edge_connection *c, enum line_state, enum reason, const char *detail);
+static void doubt_the_others(const struct edge_connection *c);
 
 static void turn_line(struct edge_connection *c, enum line_state state)
 {
@@ -87,6 +88,8 @@ void edge_connection_close(struct edge_connection *c, enum reason reason, const 
     if (c->line_id)
         HASH_DELETE(by_line, w->by_line, c);
     turn_line(c, LINE_CLOSED);
+    if (registered && reason == REASON_RESET)
+        doubt_the_others(c);
     stream_close(&c->stream, w->loop);
     end_streams(c);
     if (registered)
@@ -424,13 +427,20 @@ static void control_stream_ended(struct edge_connection *c, const char *how)
         edge_connection_drain(c, 0, REASON_NONE, how);
 }
 
+static void note_heard(struct edge_connection *c)
+{
+    c->received_at = edge_now(c->worker);
+    if (c->line)
+        atomic_store_explicit(&c->line->heard_at, c->received_at, memory_order_relaxed);
+}
+
 static void serve_from_now_on(struct edge_connection *c)
 {
     struct edge_worker *w = c->worker;
     set_phase(c, CONNECTION_SERVING);
     HASH_ADD(by_line, w->by_line, line_id, sizeof c->line_id, c);
     c->line->owner = c;
-    c->received_at = edge_now(w);
+    note_heard(c);
     c->ping_distance = EDGE_QUIET_MIN;
     timer_disarm(&w->timers, &c->timer);
     timer_arm(&w->timers, &c->timer, EDGE_PING_IDLE);
@@ -764,7 +774,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
 
 static void hear_of_it(struct edge_connection *c)
 {
-    c->received_at = edge_now(c->worker);
+    note_heard(c);
     if (c->line && atomic_load_explicit(&c->line->state, memory_order_relaxed) == LINE_SUSPECT) {
         log_info("edge", "tunnel %s: connection %u of connector %s answers again", c->tunnel->name, c->line->index, c->connector->id);
         turn_line(c, c->phase == CONNECTION_SERVING ? LINE_USABLE : LINE_DRAINING);
@@ -922,11 +932,12 @@ static nsec_t waiting_since(const struct edge_connection *c)
     return oldest;
 }
 
-/* What silences one connection mostly silences its whole process: the others are not found out one after the other, at the cost of a request
- * each. */
-static void look_at_the_others(const struct edge_connection *c)
+/* What ends one connection without a word, or silences it, mostly does so to its whole process: the others are asked at once, and avoided
+ * until they answer, instead of being found out one after the other at the cost of a request each. */
+static void doubt_the_others(const struct edge_connection *c)
 {
     struct tunnel_view *view = tunnel_get_view(c->tunnel);
+    atomic_store_explicit(&c->connector->doubted_at, clock_monotonic(), memory_order_release);
     for (size_t i = 0; i < view->n_connectors; i++) {
         const struct tunnel_view_connector *vc = &view->connectors[i];
         for (size_t k = 0; vc->connector == c->connector && k < vc->n_lines; k++) {
@@ -946,7 +957,7 @@ static void become_suspect(struct edge_connection *c)
     if (c->phase == CONNECTION_SERVING) {
         log_notice("edge", "tunnel %s: connection %u of connector %s does not answer", c->tunnel->name, c->line->index, c->connector->id);
         turn_line(c, LINE_SUSPECT);
-        look_at_the_others(c);
+        doubt_the_others(c);
     }
     LIST_FOR_EACH(node, &c->streams)
         edge_stream_on_suspect(edge_stream_of_link(node));

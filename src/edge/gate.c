@@ -92,7 +92,7 @@ static bool look_again(struct edge_worker *w, struct gate_tunnel *t)
 static bool was_tried(const struct tunnel_wish *wish, const struct tunnel_line *l)
 {
     for (unsigned i = 0; i < wish->n_tried; i++)
-        if (wish->tried[i] == l->id)
+        if (wish->tried[i].line == l->id)
             return true;
     return false;
 }
@@ -107,14 +107,19 @@ enum {
     FULL_WINDOW_COST = 64, /* a body would wait for the uploads that stand there */
 };
 
-static struct tunnel_line *choose_line(const struct edge_worker *w, const struct gate_tunnel *t, size_t connector, const struct tunnel_wish *wish)
+/* The doubtful ones too, or only what is known to live. */
+enum trust { TRUSTED, DOUBTFUL_TOO };
+
+static struct tunnel_line *choose_line(const struct edge_worker *w, const struct gate_tunnel *t, size_t connector, const struct tunnel_wish *wish,
+                                       enum trust trust)
 {
     const struct tunnel_view_connector *vc = &t->view->connectors[connector];
     struct tunnel_line *best = NULL;
     uint32_t least = 0;
+    uint64_t start = wish->random >> 32; /* by the lower half policies tell connectors apart */
     for (size_t i = 0; i < vc->n_lines; i++) {
-        struct tunnel_line *l = t->view->lines[vc->first_line + (i + wish->random) % vc->n_lines];
-        if (!tunnel_line_is_usable(l) || was_tried(wish, l))
+        struct tunnel_line *l = t->view->lines[vc->first_line + (i + start) % vc->n_lines];
+        if (!tunnel_line_is_usable(l) || was_tried(wish, l) || (trust == TRUSTED && tunnel_line_is_doubtful(vc->connector, l)))
             continue;
         uint32_t load = atomic_load_explicit(&l->in_flight, memory_order_relaxed) + (is_local(w, l) ? 0 : HAND_OVER_COST);
         if (wish->has_body && atomic_load_explicit(&l->window_is_low, memory_order_relaxed))
@@ -165,61 +170,89 @@ static void strike_out(uint64_t set[CONNECTOR_WORDS], size_t i)
     set[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
-/* A connection that was lost, or does not answer, speaks of its process: the others of that connector are likely to follow. */
-static bool is_doubtful(const struct gate_tunnel *t, size_t connector, const struct tunnel_wish *wish)
+struct way {
+    struct tunnel_line *line; /* NULL: none */
+    uint64_t connector;       /* hash of its id */
+};
+
+static struct way way_over(const struct gate_tunnel *t, size_t connector, struct tunnel_line *l)
 {
-    const struct tunnel_view_connector *vc = &t->view->connectors[connector];
-    for (size_t i = 0; i < vc->n_lines; i++) {
-        const struct tunnel_line *l = t->view->lines[vc->first_line + i];
-        if (was_tried(wish, l) || atomic_load_explicit(&l->state, memory_order_relaxed) == LINE_SUSPECT)
-            return true;
-    }
-    return false;
+    return (struct way){ .line = l, .connector = t->candidates[connector].id };
 }
 
-static struct tunnel_line *choose_among(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, uint64_t struck_out[CONNECTOR_WORDS])
+static struct way choose_among(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, enum trust trust,
+                               uint64_t struck_out[CONNECTOR_WORDS])
 {
     struct view view = { .steering = { connector_in_flight, connector_in_flight, connector_latency, struck_out }, .tunnel = t };
     struct steering_request request = { .now = edge_now(w), .random = wish->random, .key = wish->key, .latitude = wish->latitude, .longitude = wish->longitude };
     size_t i;
     while ((i = w->policy->choose(t->state, &request, &view.steering, NULL)) != STEERING_NONE) {
-        struct tunnel_line *l = choose_line(w, t, i, wish);
+        struct tunnel_line *l = choose_line(w, t, i, wish, trust);
         if (l) {
             if (w->policy->commit)
                 w->policy->commit(t->state, i);
-            return l;
+            return way_over(t, i, l);
         }
         strike_out(struck_out, i);
     }
-    return NULL;
+    return (struct way){ 0 };
 }
 
-static struct tunnel_line *choose(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
+static unsigned times_tried(const struct tunnel_wish *wish, uint64_t connector)
 {
-    uint64_t doubtful[CONNECTOR_WORDS] = { 0 }, none[CONNECTOR_WORDS] = { 0 };
-    bool any = false;
+    unsigned n = 0;
+    for (unsigned i = 0; i < wish->n_tried; i++)
+        n += wish->tried[i].connector == connector;
+    return n;
+}
+
+/* Another connection of the connector that just failed, if that was the first of it. */
+static struct way choose_beside(const struct edge_worker *w, const struct gate_tunnel *t, const struct tunnel_wish *wish)
+{
+    uint64_t last = wish->n_tried ? wish->tried[wish->n_tried - 1].connector : 0;
+    if (!wish->n_tried || wish->other_connector || times_tried(wish, last) > 1)
+        return (struct way){ 0 };
     for (size_t i = 0; i < t->view->n_connectors; i++)
-        if (is_doubtful(t, i, wish)) {
-            strike_out(doubtful, i);
-            any = true;
-        }
-    struct tunnel_line *l = choose_among(w, t, wish, doubtful);
-    return l || !any || wish->other_connector ? l : choose_among(w, t, wish, none);
+        if (t->candidates[i].id == last && t->candidates[i].weight > 0)
+            return way_over(t, i, choose_line(w, t, i, wish, TRUSTED));
+    return (struct way){ 0 };
 }
 
-static struct tunnel_line *find_line(const struct gate_tunnel *t, uint64_t id)
+/* Beside the one that failed, then at another connector; what is doubtful, or failed twice, only where there is nothing else. */
+static struct way choose(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
 {
-    for (size_t i = 0; i < t->view->n_lines; i++)
-        if (t->view->lines[i]->id == id && atomic_load_explicit(&t->view->lines[i]->state, memory_order_acquire) == LINE_USABLE)
-            return t->view->lines[i];
-    return NULL;
+    uint64_t unwanted[CONNECTOR_WORDS] = { 0 }, forbidden[CONNECTOR_WORDS] = { 0 };
+    struct way way = choose_beside(w, t, wish);
+    if (way.line)
+        return way;
+    for (size_t i = 0; wish->n_tried && i < t->view->n_connectors; i++) {
+        unsigned times = times_tried(wish, t->candidates[i].id);
+        if (times && wish->other_connector)
+            strike_out(forbidden, i);
+        if (times > 1 || (times && wish->other_connector))
+            strike_out(unwanted, i);
+    }
+    way = choose_among(w, t, wish, TRUSTED, unwanted);
+    return way.line ? way : choose_among(w, t, wish, DOUBTFUL_TOO, forbidden);
+}
+
+static struct way find_line(const struct gate_tunnel *t, uint64_t id)
+{
+    for (size_t i = 0; i < t->view->n_connectors; i++) {
+        const struct tunnel_view_connector *vc = &t->view->connectors[i];
+        for (size_t k = vc->first_line; k < vc->first_line + vc->n_lines; k++)
+            if (t->view->lines[k]->id == id && atomic_load_explicit(&t->view->lines[k]->state, memory_order_acquire) == LINE_USABLE)
+                return way_over(t, i, t->view->lines[k]);
+    }
+    return (struct way){ 0 };
 }
 
 /* --- the stream --- */
 
-static struct tunnel_opened open_line(struct edge_worker *w, struct tunnel_line *l, struct exchange *ex)
+static struct tunnel_opened open_way(struct edge_worker *w, struct way way, struct exchange *ex)
 {
-    struct tunnel_opened opened = { .line = l->id, .reason = REASON_CONNECTION_LOST };
+    struct tunnel_line *l = way.line;
+    struct tunnel_opened opened = { .over = { l->id, way.connector }, .reason = REASON_CONNECTION_LOST };
     if (is_local(w, l)) {
         struct edge_connection *c = NULL;
         HASH_FIND(by_line, w->by_line, &l->id, sizeof l->id, c);
@@ -239,7 +272,7 @@ struct tunnel_opened gate_open(void *edge_worker, struct tunnel *tunnel, struct 
     struct tunnel_opened none = { .reason = REASON_TUNNEL_INACTIVE };
     struct tunnel_wish wish = *given;
     struct gate_tunnel *t = find_or_make(w, tunnel);
-    uint64_t tried[TUNNEL_TRIES_MAX + TUNNEL_CONNECTIONS_MAX];
+    struct tunnel_try tried[TUNNEL_TRIES_MAX + TUNNEL_CONNECTIONS_MAX];
     if (guard_refuses_host(wish.host)) {
         none.reason = REASON_NO_LOAD_BALANCER;
         return none;
@@ -247,21 +280,21 @@ struct tunnel_opened gate_open(void *edge_worker, struct tunnel *tunnel, struct 
     if (!t || !look_again(w, t))
         return none;
     if (wish.line) {
-        struct tunnel_line *l = find_line(t, wish.line);
-        return l ? open_line(w, l, ex) : none;
+        struct way way = find_line(t, wish.line);
+        return way.line ? open_way(w, way, ex) : none;
     }
     /* A connection may refuse at once, being full or on its way out: then the next. */
     for (wish.n_tried = 0; wish.n_tried < given->n_tried && wish.n_tried < TUNNEL_TRIES_MAX; wish.n_tried++)
         tried[wish.n_tried] = given->tried[wish.n_tried];
     wish.tried = tried;
     while (wish.n_tried < sizeof tried / sizeof *tried) {
-        struct tunnel_line *l = choose(w, t, &wish);
-        if (!l)
+        struct way way = choose(w, t, &wish);
+        if (!way.line)
             break;
-        struct tunnel_opened opened = open_line(w, l, ex);
+        struct tunnel_opened opened = open_way(w, way, ex);
         if (opened.upstream)
             return opened;
-        tried[wish.n_tried++] = l->id;
+        tried[wish.n_tried++] = opened.over;
     }
     return none;
 }

@@ -17,6 +17,8 @@
 /* What a failure costs an endpoint's latency at least: else one that fails fast would look fast (behaviour 4). */
 static const double FAILURE_SECONDS = 1.0;
 
+#define NO_LINE UINT64_MAX /* the try met a tunnel of our edge, and no connection of it */
+
 static const char *const state_names[] = {
     [EXCHANGE_NEW] = "new",         [EXCHANGE_CHOOSING] = "choosing",     [EXCHANGE_QUEUED] = "queued", [EXCHANGE_CONNECTING] = "connecting",
     [EXCHANGE_SENT] = "sent",       [EXCHANGE_RESPONDING] = "responding", [EXCHANGE_RAW] = "raw",       [EXCHANGE_DONE] = "done",
@@ -307,9 +309,26 @@ static void strike_out(struct exchange *ex)
     ex->tried[ex->n_tried++] = ex->endpoint;
 }
 
-static struct retry_decision decide_retry(const struct exchange *ex, enum upstream_stage stage, enum reason reason, unsigned status)
+/* Those that were lost cost nothing, so that a request outlives whoever dies; one that lives and fails it may do so again elsewhere. */
+static bool may_try_other_line(const struct exchange *ex, enum reason reason)
+{
+    unsigned failures = reason == REASON_CONNECTION_LOST ? ex->n_line_failures : ex->n_line_failures + 1U;
+    return ex->over.line && ex->over.line != NO_LINE && !ex->only && ex->n_lines_tried + 1 < TUNNEL_TRIES_MAX && failures < TUNNEL_FAILURES_MAX;
+}
+
+static const struct failover *failover_of(const struct exchange *ex)
 {
     static const struct failover none = { 0 };
+    return ex->load_balancer ? &ex->load_balancer->failover : &none;
+}
+
+static bool may_try_other_endpoint(const struct exchange *ex)
+{
+    return ex->retries < failover_of(ex)->retries && ex->n_tried < EXCHANGE_TRIED_MAX && !affinity_forbids_another(ex);
+}
+
+static struct retry_decision decide_retry(const struct exchange *ex, enum upstream_stage stage, enum reason reason, unsigned status)
+{
     const struct http_field *key = http_head_find(ex->head, FIELD_IDEMPOTENCY_KEY);
     struct retry_case c = {
         .stage = stage,
@@ -321,10 +340,11 @@ static struct retry_decision decide_retry(const struct exchange *ex, enum upstre
         .forwarded = ex->state >= EXCHANGE_RESPONDING,
         .timed_out_before = ex->timed_out,
         .others_tried = ex->retries,
+        .has_line = !status && may_try_other_line(ex, reason),
         .same_tried = ex->same_tried,
     };
-    struct retry_decision decision = retry_decide(ex->load_balancer ? &ex->load_balancer->failover : &none, &c);
-    if (ex->n_tried >= EXCHANGE_TRIED_MAX || ex->only)
+    struct retry_decision decision = retry_decide(failover_of(ex), &c);
+    if (ex->only)
         decision.retry = decision.retry == RETRY_SAME_FRESH ? RETRY_SAME_FRESH : RETRY_NO;
     return decision;
 }
@@ -333,7 +353,7 @@ static struct retry_decision decide_retry(const struct exchange *ex, enum upstre
 static enum choice_result look_for_another(struct exchange *ex)
 {
     const struct endpoint *present = ex->endpoint;
-    if (affinity_forbids_another(ex))
+    if (!may_try_other_endpoint(ex))
         return CHOICE_NONE;
     strike_out(ex);
     enum choice_result result = choose(ex);
@@ -371,13 +391,13 @@ static void rewind_body(struct exchange *ex)
 }
 
 /* Another connection of the same tunnel. False: there is none, or enough were tried. */
-static bool try_other_line(struct exchange *ex)
+static bool try_other_line(struct exchange *ex, enum reason reason)
 {
-    if (ex->endpoint->kind != ENDPOINT_EDGE || ex->only || !ex->line || ex->n_lines_tried >= TUNNEL_TRIES_MAX)
+    if (!may_try_other_line(ex, reason))
         return false;
-    ex->lines_tried[ex->n_lines_tried++] = ex->line;
-    if (ex->n_lines_tried >= TUNNEL_TRIES_MAX)
-        return false;
+    ex->lines_tried[ex->n_lines_tried++] = ex->over;
+    if (reason != REASON_CONNECTION_LOST)
+        ex->n_line_failures++;
     struct tunnel_opened opened = open_tunnel(ex);
     if (!opened.upstream)
         return false;
@@ -392,7 +412,7 @@ static bool try_other_line(struct exchange *ex)
 static void try_other(struct exchange *ex, enum reason reason)
 {
     const struct endpoint *from = ex->endpoint;
-    if (try_other_line(ex))
+    if (try_other_line(ex, reason))
         return;
     switch (look_for_another(ex)) {
     case CHOICE_MADE:
@@ -434,7 +454,7 @@ static void end_try(struct exchange *ex, enum reason reason, const char *detail)
           detail ? detail : reason_sentence(reason));
     release_endpoint(ex);
     ex->upstream_until = 0;
-    if (ex->endpoint && !(ex->line && reason == REASON_TUNNEL_INACTIVE)) /* that the edge knows better than traffic can */
+    if (ex->endpoint && !(ex->over.line && reason == REASON_TUNNEL_INACTIVE)) /* that the edge knows better than traffic can */
         account_health(ex, reason);
     if (ex->client_ops->try_failed)
         ex->client_ops->try_failed(ex->client, reason, detail);
@@ -621,21 +641,21 @@ static void take_tunnel(struct exchange *ex, const struct tunnel_opened *opened)
 {
     ex->upstream_ops = opened->ops;
     ex->upstream = opened->upstream;
-    ex->line = opened->line;
+    ex->over = opened->over;
     send_request(ex);
 }
 
 static void try_tunnel(struct exchange *ex)
 {
-    ex->n_lines_tried = 0;
-    ex->line = 0;
+    ex->n_lines_tried = ex->n_line_failures = 0;
+    ex->over.line = 0;
     struct tunnel_opened opened = open_tunnel(ex);
     if (opened.upstream) {
         take_tunnel(ex, &opened);
     } else if (opened.reason == REASON_NO_LOAD_BALANCER) {
         answer(ex, 404, opened.reason, reason_sentence(opened.reason), 0);
     } else {
-        ex->line = UINT64_MAX; /* none of them */
+        ex->over.line = NO_LINE;
         end_try(ex, opened.reason, NULL);
         after_failure(ex, STAGE_NOT_CONNECTED, opened.reason);
     }
@@ -647,7 +667,7 @@ enum exchange_hold exchange_upstream_suspect(struct exchange *ex)
     if (ex->state != EXCHANGE_SENT || ex->only || decide_retry(ex, STAGE_SENT, REASON_CONNECTION_LOST, 0).retry != RETRY_OTHER)
         return EXCHANGE_HOLDS;
     const struct endpoint *from = ex->endpoint;
-    if (try_other_line(ex)) {
+    if (try_other_line(ex, REASON_CONNECTION_LOST)) {
         add_in_flight(ex->worker, from->live, -1); /* counted twice for a moment */
         return EXCHANGE_LET_GO;
     }
@@ -670,7 +690,7 @@ static void try_endpoint(struct exchange *ex, enum upstream_want want)
         try_tunnel(ex);
         return;
     }
-    ex->line = 0;
+    ex->over.line = 0;
     struct upstream_start start = upstream_acquire(pool, ex, wanted_connection(ex, want));
     ex->upstream_ops = &h1_upstream_ops;
     ex->upstream = start.upstream;

@@ -96,9 +96,9 @@ struct exchange {
     uint8_t same_tried;
     uint8_t retries;                /* to other endpoints */
     const struct endpoint *tried[EXCHANGE_TRIED_MAX];
-    uint64_t line;                  /* of the endpoint's tunnel, that the current try goes over; 0: no tunnel of our edge */
-    uint8_t n_lines_tried;
-    uint64_t lines_tried[TUNNEL_TRIES_MAX];
+    struct tunnel_try over;         /* what of the endpoint's tunnel the current try goes over; line 0: no tunnel of our edge */
+    uint8_t n_lines_tried, n_line_failures;
+    struct tunnel_try lines_tried[TUNNEL_TRIES_MAX];
 
     /* the response */
     uint8_t state;

@@ -18,7 +18,7 @@ static bool is_idempotent(const struct failover *f, const struct retry_case *c)
 
 static bool has_other(const struct failover *f, const struct retry_case *c)
 {
-    return c->others_tried < f->retries;
+    return c->has_line || c->others_tried < f->retries;
 }
 
 static struct retry_decision on_not_connected(const struct failover *f, const struct retry_case *c)

@@ -15,13 +15,14 @@ struct retry_case {
     bool forwarded;       /* a byte of the response has gone to the client */
     bool timed_out_before; /* an earlier try of this request ended with STAGE_RESPONSE_TIMEOUT */
     unsigned others_tried; /* endpoints tried beyond the first */
+    bool has_line;        /* another connection of the endpoint's tunnel may be tried, which costs nothing of `retries` */
     unsigned same_tried;  /* fresh connections to this endpoint after a reuse race */
 };
 
 enum retry {
     RETRY_NO,
     RETRY_SAME_FRESH, /* the reuse race: the same endpoint, a fresh connection; not charged to its health */
-    RETRY_OTHER       /* an endpoint not tried yet */
+    RETRY_OTHER       /* an endpoint not tried yet, or another connection of its tunnel */
 };
 struct retry_decision {
     enum retry retry;

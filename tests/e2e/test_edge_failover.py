@@ -31,6 +31,27 @@ def test_kill_one_of_three(three):
 
 
 @WORKERS
+@pytest.mark.parametrize("retries", [0, 2])
+def test_kill_with_many_requests_on_it(make_edge, origin, workers, retries):
+    """Its connections are not found dead all at once: none of the requests goes from one of them to the next until its tries are used up. Other
+    connections of a tunnel are no other endpoints: `retries` does not count them."""
+    edge = make_edge(workers=workers, lb={"failover": {"retries": retries}})
+    edge.connect(url=origin.url)
+    for _ in range(3):
+        origin.requests.clear()
+        one = edge.connect(url=origin.url)
+        waiting = [edge.daemon.connect() for _ in range(48)]
+        for connection in waiting:
+            connection.send(request_bytes("GET", "/delay/1"))
+        wait_until(lambda: len(origin.requests) == len(waiting))
+        one.kill()
+        assert [connection.read_response().status for connection in waiting] == [200] * len(waiting)
+        for connection in waiting:
+            connection.close()
+        wait_until(lambda: len(edge.connectors()) == 1)
+
+
+@WORKERS
 @KINDS
 def test_freeze_one_of_three(three):
     with Load(three.daemon.connect) as load:
