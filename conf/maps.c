@@ -105,6 +105,8 @@ static const struct map_kind {
     { "subdivision_pools", "ISO 3166-2 code", "\"US-CA\"", is_subdivision },
     { "country_pools", "ISO 3166-1 code of a country", "\"DE\"", is_country },
     { "region_pools", "region", "\"WEU\"", is_region },
+    { "countries", "ISO 3166-1 code of a country", "\"DE\"", is_country },
+    { "regions", "region", "\"WEU\"", is_region },
 };
 
 static const struct map_kind *kind_of(const struct conf_key *k)
@@ -191,6 +193,27 @@ static void read_place_map(struct loader *l, const struct conf_key *k, const str
 
 const struct conf_type type_place_map = { "a group { CODE = [ \"POOL\" ]; }", "lists of names by code", .read = read_place_map };
 
+/* --- where a rule's clients are --- */
+
+static void read_place_codes(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    const struct map_kind *kind = kind_of(k);
+    size_t n = 0;
+    if (!require_list(l, k, g))
+        return;
+    const char **codes = arena_array(&l->config->arena, count_elements(g), sizeof *codes);
+    for (size_t i = 0; i < count_elements(g); i++) {
+        struct element e = element_at(g, i);
+        if (e.text && kind->is_code(l, e.text))
+            codes[n++] = arena_copy_text(&l->config->arena, e.text);
+        else if (e.text)
+            refuse_code(l, kind, e.text, e.at);
+    }
+    store_array(k, object, codes, n);
+}
+
+const struct conf_type type_place_codes = { "a list of codes [ \"…\" ]", "list of codes", .read = read_place_codes };
+
 /* --- by network --- */
 
 static const config_setting_t *member_of(const config_setting_t *group, const char *name)
@@ -260,19 +283,40 @@ static bool asks_for_coordinates(const struct config *c)
     return false;
 }
 
+static bool is_of_north_america(const char *region)
+{
+    return strcmp(region, "WNAM") == 0 || strcmp(region, "ENAM") == 0;
+}
+
 static bool divides_north_america(const struct load_balancer *lb)
 {
     for (size_t i = 0; i < lb->n_region_maps; i++)
-        if (strcmp(lb->region_maps[i].code, "WNAM") == 0 || strcmp(lb->region_maps[i].code, "ENAM") == 0)
+        if (is_of_north_america(lb->region_maps[i].code))
             return true;
     return false;
 }
 
+static void check_match_of(struct loader *l, const struct rule *rule, const struct geoip_contents *has)
+{
+    const struct rule_match *m = &rule->match;
+    if ((m->countries.n || m->regions.n) && (!has || !has->countries))
+        conf_warning(l, rule->at, "`countries` and `regions` %s: this rule never matches",
+                     has ? "need countries, of which `geoip` has none" : "need `geoip`");
+    for (size_t i = 0; has && has->countries && !has->subdivisions && i < m->regions.n; i++)
+        if (is_of_north_america(m->regions.items[i])) {
+            conf_warning(l, rule->at, "`regions`: without states and provinces in `geoip`, all of the US and Canada counts as ENAM");
+            return;
+        }
+}
+
 static void check_maps_of(struct loader *l, const struct load_balancer *lb, const struct geoip_contents *has)
 {
-    if (load_balancer_asks_for_place(lb) && !has)
-        conf_warning(l, lb->at, "%s: maps by place need `geoip`; without it the default pools are used", lb->name);
-    if (!has)
+    for (size_t i = 0; i < lb->n_rules; i++)
+        check_match_of(l, &lb->rules[i], has);
+    if (load_balancer_asks_for_place(lb) && (!has || !has->countries))
+        conf_warning(l, lb->at, "%s: maps by place need %s; without it the default pools are used", lb->name,
+                     has ? "countries, of which `geoip` has none" : "`geoip`");
+    if (!has || !has->countries)
         return;
     if (lb->n_subdivision_maps && !has->subdivisions)
         conf_warning(l, lb->at, "%s: `subdivision_pools` need a city database; `geoip` has none, and they are never used", lb->name);

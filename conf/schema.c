@@ -31,6 +31,7 @@
 #define LIST(group, o, f, n) .type = &type_list, .members = &(group), .offset = offsetof(o, f), .count_offset = FIELD(o, n, size_t)
 #define PLACES(f) .type = &type_place_map, .offset = FIELD(struct load_balancer, f, const struct place_map *), \
     .count_offset = FIELD(struct load_balancer, n_##f, size_t)
+#define PLACE_CODES(o, f) .type = &type_place_codes, .offset = offsetof(o, f.items), .count_offset = offsetof(o, f.n)
 /* A type of one object only, which it gets whole or by the offset. */
 #define OWN(kind, at) .type = &(kind), .offset = (at)
 
@@ -475,6 +476,10 @@ static const struct conf_key rule_match_keys[] = {
       .help = "The same of the query's arguments, as they are sent." },
     { "clients", OWN(type_networks, FIELD(struct rule, match.clients, struct cidr_set)), .most = "10000", .default_text = "any",
       .help = "Networks that the client is of, as `trusted_proxies` say." },
+    { "countries", PLACE_CODES(struct rule, match.countries), .most = "1000", .default_text = "any",
+      .help = "Countries that the client is in, by ISO 3166-1: \"DE\"; they need `geoip`." },
+    { "regions", PLACE_CODES(struct rule, match.regions), .most = "13", .default_text = "any",
+      .help = "Regions that the client is in: EEU, ENAM, ME, NAF, NEAS, NSAM, OC, SAF, SAS, SEAS, SSAM, WEU, WNAM." },
     { "listeners", TEXTS(struct rule, match.listeners), .most = "256", .default_text = "any",
       .help = "The `address` of listeners that the request comes by." },
     { 0 },

@@ -41,6 +41,7 @@ extern const struct conf_type type_hostnames;      /* struct load_balancer, as t
 extern const struct conf_type type_default_pools;
 extern const struct conf_type type_fallback_pool;
 extern const struct conf_type type_client_map, type_place_map;
+extern const struct conf_type type_place_codes;   /* struct texts: what its items and its count are of */
 extern const struct conf_type type_pool_weights;
 extern const struct conf_type type_databases;     /* struct geoip_conf */
 extern const struct conf_type type_failover_on;    /* struct failover */

@@ -273,6 +273,7 @@ struct rule_match {
     const struct header_pair *headers, *cookies, *query; /* all must be there; the value "*": any */
     size_t n_headers, n_cookies, n_query;
     struct cidr_set clients;
+    struct texts countries, regions; /* of the client: ISO 3166-1, and Cloudflare's */
 };
 
 struct rule_response {

@@ -128,15 +128,19 @@ static size_t largest_group(const struct config *config)
 
 static void choose_for(struct explanation *x, struct exchange *ex)
 {
-    x->direction = direct_to_load_balancer(ex, &x->rule);
-    x->load_balancer = ex->load_balancer;
-    if (x->direction != DIRECT_TO_ENDPOINTS)
-        return;
     direct_to_session(ex);
     x->scores = mem_array(largest_group(x->config) + 1, sizeof *x->scores);
     ex->explanation = x;
     x->result = choose(ex);
     x->endpoint = ex->endpoint;
+}
+
+static void lead(struct explanation *x, struct exchange *ex)
+{
+    x->direction = direct_to_load_balancer(ex, &x->rule);
+    x->load_balancer = ex->load_balancer;
+    if (x->direction == DIRECT_TO_ENDPOINTS)
+        choose_for(x, ex);
     x->located = ex->located;
     x->place = ex->place;
 }
@@ -152,6 +156,6 @@ void explain(struct worker *w, struct explanation *x)
     x->malformed = !exchange_read_head(ex, (struct slice){ x->head, x->head_length });
     ex->host = ex->message.host;
     if (!x->malformed)
-        choose_for(x, ex);
+        lead(x, ex);
     exchange_discard(ex);
 }

@@ -7,6 +7,7 @@
 #include "proxy/core.h"
 #include "proxy/exchange.h"
 #include "proxy/forward.h"
+#include "proxy/locate.h"
 
 #include <pcre2.h>
 #include <stdlib.h>
@@ -48,11 +49,11 @@ void rules_room_free(struct rules_room *room)
 /* --- what is looked at --- */
 
 struct request_view {
-    const struct exchange *ex;
+    struct exchange *ex;
     struct slice path, query;
 };
 
-static struct request_view view_of(const struct exchange *ex)
+static struct request_view view_of(struct exchange *ex)
 {
     struct request_view v = { .ex = ex };
     target_split((struct slice){ ex->base + ex->head->path, ex->head->path_len }, &v.path, &v.query);
@@ -161,15 +162,24 @@ static bool listeners_hold(const struct texts *listeners, const char *listener)
     return !listeners->n || (listener && is_one_of(listeners, slice_of(listener)));
 }
 
-static bool holds(const struct rule_match *m, const struct request_view *v)
+/* Who is nowhere known is of no country. */
+static bool place_holds(const struct rule_match *m, struct exchange *ex)
 {
-    const struct exchange *ex = v->ex;
-    return hosts_hold(&m->hosts, ex->host) && prefixes_hold(&m->path_prefixes, v->path) && is_one_of(&m->methods, method_of(ex))
-        && headers_hold(m, ex) && cookies_hold(m, ex) && query_holds(m, v->query) && listeners_hold(&m->listeners, ex->listener)
-        && clients_hold(&m->clients, ex) && pattern_holds(ex->snapshot->rules_room, m->pattern, v->path);
+    if (!m->countries.n && !m->regions.n)
+        return true;
+    const struct place *place = locate(ex);
+    return is_one_of(&m->countries, slice_of(place->country)) && is_one_of(&m->regions, slice_of(region_name((enum region)place->region)));
 }
 
-const struct rule *rules_find(const struct exchange *ex, const struct load_balancer *lb)
+static bool holds(const struct rule_match *m, const struct request_view *v)
+{
+    struct exchange *ex = v->ex;
+    return hosts_hold(&m->hosts, ex->host) && prefixes_hold(&m->path_prefixes, v->path) && is_one_of(&m->methods, method_of(ex))
+        && headers_hold(m, ex) && cookies_hold(m, ex) && query_holds(m, v->query) && listeners_hold(&m->listeners, ex->listener)
+        && clients_hold(&m->clients, ex) && place_holds(m, ex) && pattern_holds(ex->snapshot->rules_room, m->pattern, v->path);
+}
+
+const struct rule *rules_find(struct exchange *ex, const struct load_balancer *lb)
 {
     struct request_view v = view_of(ex);
     for (size_t i = 0; i < lb->n_rules; i++)

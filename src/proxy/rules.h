@@ -12,6 +12,6 @@ struct rules_room *rules_room_new(void); /* NULL: memory is out */
 void rules_room_free(struct rules_room *); /* NULL is fine */
 
 /* The first whose every condition holds; NULL: none. */
-const struct rule *rules_find(const struct exchange *, const struct load_balancer *);
+const struct rule *rules_find(struct exchange *, const struct load_balancer *);
 
 #endif

@@ -52,8 +52,8 @@ def mapped(serve, origins, database):
     return start
 
 
-def ask(daemon, client):
-    return daemon.get(headers=[("X-Forwarded-For", client)]).body.decode().strip()
+def ask(daemon, client, target="/"):
+    return daemon.get(target, headers=[("X-Forwarded-For", client)]).body.decode().strip()
 
 
 def test_the_most_specific_map_wins(mapped):
@@ -130,6 +130,38 @@ def test_without_a_database_the_default_pools(mapped, database):
     wait_until(lambda: ask(daemon, "192.0.3.1") == "europe")
 
 
+PLACES = [
+    ({"countries": ["DE", "FR"]}, ["192.0.2.1", "192.0.3.1", "2001:db8::1"], ["198.51.100.1", "203.0.112.1", "127.0.0.9"]),
+    ({"regions": ["WEU"]}, ["192.0.2.1", "192.0.3.1"], ["203.0.113.1", "198.51.100.1", "203.0.112.1"]),
+    ({"regions": ["WNAM", "OC"]}, ["198.51.100.1", "203.0.113.1"], ["198.51.101.1", "192.0.2.1"]),
+    ({"countries": ["US"], "regions": ["ENAM"]}, ["198.51.101.1"], ["198.51.100.1", "192.0.2.1"]),
+    ({"countries": ["DE"], "clients": ["192.0.2.0/29", "192.0.3.0/24"]}, ["192.0.2.1"], ["192.0.2.9", "192.0.3.1"]),
+    ({"countries": [], "regions": []}, ["192.0.2.1", "203.0.112.1"], []),
+]
+
+
+@pytest.mark.parametrize("match,hit,missed", PLACES)
+def test_rules_by_place(mapped, match, hit, missed):
+    daemon = mapped(lb={"rules": [{"match": match, "pools": ["office"]}]})
+    assert [ask(daemon, client) for client in hit] == ["office"] * len(hit)
+    assert "office" not in [ask(daemon, client) for client in missed]
+
+
+def test_explain_says_by_which_place_a_rule_holds(mapped):
+    daemon = mapped(lb={"rules": [{"name": "germans", "match": {"countries": ["DE"]}, "response": {"status": 403}}]})
+    german, french = ([daemon.admin("GET", f"/v1/explain?host=app.test&client={client}").json()] for client in ("192.0.2.1", "192.0.3.1"))
+    texts = [step["text"] for step in german[0]["steps"]]
+    assert german[0]["rule"] == "germans" and any("in DE" in text and "WEU" in text for text in texts), texts
+    assert french[0]["rule"] is None and french[0]["pool"] == "europe"
+
+
+def test_a_rule_by_place_follows_the_database(mapped, database):
+    daemon = mapped(lb={"rules": [{"match": {"countries": ["AU"]}, "pools": ["office"]}]})
+    assert ask(daemon, "192.0.3.1") == "europe"
+    make_database(database, "192.0.3.0/24 AU - - -\n")
+    wait_until(lambda: ask(daemon, "192.0.3.1") == "office")
+
+
 def check(folder, settings):
     (folder / "c.conf").write_text(configuration_text(settings))
     return cli("check", "-c", folder / "c.conf")
@@ -151,14 +183,31 @@ def test_check_tells_what_a_map_lacks(folder):
     assert told.returncode == 0 and "missing.mmdb" in told.stdout + told.stderr
 
 
+def test_check_tells_what_a_rule_lacks(folder):
+    settings = {"listeners": [{"address": ":8080"}], "pools": [{"name": "p", "endpoints": [{"address": "http://127.0.0.1:1"}]}],
+                "load_balancers": [{"hostnames": ["a"], "default_pools": ["p"], "rules": [{"match": {"regions": ["WNAM"]}, "response": {"status": 403}}]}]}
+    told = check(folder, settings)
+    assert told.returncode == 0 and "need `geoip`: this rule never matches" in told.stdout + told.stderr
+    countries = make_database(folder / "countries.mmdb", "192.0.2.0/24 DE - - -\n")
+    told = check(folder, {**settings, "geoip": {"database": countries}})
+    assert told.returncode == 0 and "all of the US and Canada counts as ENAM" in told.stdout + told.stderr
+    places = make_database(folder / "places.mmdb", "192.0.2.0/24 - - 52.5 13.4\n")
+    told = check(folder, {**settings, "geoip": {"database": places}})
+    assert told.returncode == 0 and "`geoip` has none: this rule never matches" in told.stdout + told.stderr
+    told = check(folder, {**settings, "geoip": {"database": make_database(folder / "city.mmdb")}})
+    assert told.returncode == 0 and "warning" not in told.stdout + told.stderr
+
+
 @pytest.mark.skipif(not NPM, reason="no databases of others: tests/run fetches them where npm is")
 def test_databases_that_others_made(serve, origins):
     databases = sorted(Path(NPM).glob("**/*.mmdb"))
     assert databases
     for path in databases:
         daemon = serve(settings={"trusted_proxies": ["127.0.0.0/8"], "geoip": {"database": path}, "pools": pools(origins),
-                                 "load_balancers": [{"hostnames": ["*"], "default_pools": ["world"], "country_pools": {"US": ["west"], "DE": ["germany"]}}]})
+                                 "load_balancers": [{"hostnames": ["*"], "default_pools": ["world"], "country_pools": {"US": ["west"], "DE": ["germany"]},
+                                                     "rules": [{"match": {"path_prefixes": ["/rule"], "countries": ["US"], "regions": ["WNAM", "ENAM"]}, "pools": ["east"]}]}]})
         clients = {"v4": ("8.8.8.8", "193.99.144.80"), "v6": ("2001:4860:4860::8888", "2a02:2e0:3fe:1001:302::")}
         for family, (american, german) in clients.items():
             known = f"ip{family}" in path.name or "ipv" not in path.name
             assert (ask(daemon, american), ask(daemon, german)) == (("west", "germany") if known else ("world", "world")), path
+            assert (ask(daemon, american, "/rule"), ask(daemon, german, "/rule")) == (("east", "germany") if known else ("world", "world")), path
