@@ -410,6 +410,8 @@ static const struct conf_choice conditions[] = { { "connect_error", FAILOVER_CON
 static const struct conf_key failover_keys[] = {
     { "retries", COUNT(struct failover, retries), .fallback = "2", .most = "10",
       .help = "Other endpoints that are tried for one request." },
+    { "across_pools", FLAG(struct failover, across_pools), .fallback = "true",
+      .help = "Also those of other pools, by the same steering; else only the pool's own." },
     { "buffer", SIZE(struct failover, buffer), .fallback = "64k", .most = "1m",
       .help = "Of a request's body, kept for sending again." },
     { "on", OWN(type_failover_on, 0), .choices = conditions,

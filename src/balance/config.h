@@ -192,6 +192,7 @@ struct pool {
 enum failover_on { FAILOVER_CONNECT_ERROR = 1, FAILOVER_RESET = 2, FAILOVER_TUNNEL_INACTIVE = 4, FAILOVER_TIMEOUT = 8 };
 struct failover {
     unsigned retries;          /* other endpoints tried at the most */
+    bool across_pools;         /* else only those of the pool that failed */
     uint64_t buffer;           /* bytes of request body kept for sending again */
     unsigned on;               /* enum failover_on */
     uint8_t on_status[75];     /* a bit per status */

@@ -188,6 +188,17 @@ static void add_last_resort(json_t *steps, const struct explanation *x)
     add(steps, "last_resort", words);
 }
 
+static void add_failover(json_t *steps, const struct explanation *x)
+{
+    const struct failover *f = &x->load_balancer->failover;
+    char words[WORDS];
+    if (!x->endpoint || !f->retries)
+        return;
+    snprintf(words, sizeof words, "should it fail there, up to %u other%s of %s may be tried", f->retries, f->retries == 1 ? "" : "s",
+             f->across_pools ? "all these pools" : "the same pool");
+    add(steps, "failover", words);
+}
+
 static json_t *steps_json(struct control *control, const struct explanation *x, const char *host)
 {
     json_t *steps = json_array();
@@ -198,6 +209,7 @@ static json_t *steps_json(struct control *control, const struct explanation *x, 
     for (size_t i = 0; i < x->n_steps; i++)
         json_array_append_new(steps, step_json(control, &x->steps[i]));
     add_last_resort(steps, x);
+    add_failover(steps, x);
     return steps;
 }
 

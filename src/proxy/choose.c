@@ -427,15 +427,29 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
     return chosen;
 }
 
-/* The least bad that may be used in a pool whose health is ignored. */
-static const struct endpoint *choose_in_pool(struct exchange *ex, const struct pool *pool, bool *full)
+/* The best of one pool, whether or not the pool has its minimum of such. */
+static const struct endpoint *choose_in_pool(struct exchange *ex, const struct pool *pool, enum usability worst, bool *full)
 {
-    for (enum usability level = USABLE_HEALTHY; level <= USABLE_LAST_RESORT; level++) {
-        const struct endpoint *chosen = choose_endpoint(ex, pool, level, full);
-        if (chosen)
-            return chosen;
-    }
-    return NULL;
+    const struct endpoint *chosen = NULL;
+    for (enum usability level = USABLE_HEALTHY; !chosen && !*full && level <= worst; level++)
+        chosen = choose_endpoint(ex, pool, level, full);
+    return chosen;
+}
+
+static bool falls_back_on(const struct load_balancer *lb, const struct pool *pool)
+{
+    return lb->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && lb->fallback_pool == pool;
+}
+
+/* Where it failed, when it may not leave that pool. */
+static const struct pool *confined_to(const struct exchange *ex)
+{
+    return ex->n_tried && !ex->load_balancer->failover.across_pools ? ex->tried[0]->pool : NULL;
+}
+
+static const struct endpoint *choose_confined(struct exchange *ex, const struct pool *pool, bool *full)
+{
+    return choose_in_pool(ex, pool, falls_back_on(ex->load_balancer, pool) ? USABLE_LAST_RESORT : USABLE_UNKNOWN, full);
 }
 
 static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
@@ -470,7 +484,7 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
     if (lb->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && lb->fallback_pool) {
         if (!lb->fallback_pool->enabled)
             return NULL;
-        chosen = choose_in_pool(ex, lb->fallback_pool, full);
+        chosen = choose_in_pool(ex, lb->fallback_pool, USABLE_LAST_RESORT, full);
         if (chosen)
             note_last_resort(ex, &ex->worker->counters.fallback_choices);
         return chosen;
@@ -508,23 +522,31 @@ static void choose_list(struct exchange *ex)
     explain_list(ex->explanation, ex->pools, by);
 }
 
+static const struct endpoint *choose_anywhere(struct exchange *ex, bool *full)
+{
+    const struct endpoint *chosen = choose_pinned(ex, full);
+    if (!chosen && !*full && !ex->pools)
+        choose_list(ex);
+    /* Full is no reason to send to what is worse: it queues. */
+    for (enum usability level = USABLE_HEALTHY; !chosen && !*full && level < USABLE_LAST_RESORT; level++)
+        chosen = choose_at_level(ex, level, full);
+    /* A request that failed somewhere is not sent on to what is known to be down: it would only fail later. */
+    if (!chosen && !*full && (!ex->n_tried || ex->load_balancer->fallback_pool))
+        chosen = choose_when_all_down(ex, full);
+    return chosen;
+}
+
 enum choice_result choose(struct exchange *ex)
 {
     bool full = false;
-    const struct endpoint *chosen = NULL;
-    if (ex->only) {
+    const struct pool *confined = ex->only ? NULL : confined_to(ex);
+    const struct endpoint *chosen;
+    if (ex->only)
         chosen = was_tried(ex, ex->only) ? NULL : ex->only;
-    } else {
-        chosen = choose_pinned(ex, &full);
-        if (!chosen && !full && !ex->pools)
-            choose_list(ex);
-        /* Full is no reason to send to what is worse: it queues. */
-        for (enum usability level = USABLE_HEALTHY; !chosen && !full && level < USABLE_LAST_RESORT; level++)
-            chosen = choose_at_level(ex, level, &full);
-        /* A request that failed somewhere is not sent on to what is known to be down: it would only fail later. */
-        if (!chosen && !full && (!ex->n_tried || ex->load_balancer->fallback_pool))
-            chosen = choose_when_all_down(ex, &full);
-    }
+    else if (confined)
+        chosen = choose_confined(ex, confined, &full);
+    else
+        chosen = choose_anywhere(ex, &full);
     ex->endpoint = chosen;
     if (chosen)
         trace(TRACE_EXCHANGE, "%s: goes to %s", ex->request_id, chosen->id);

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from client import Cut, request_bytes, wait_until
+from daemon import endpoint, monitor, wait_for_state
 from origin import CLOSE, CLOSE_IF_REUSED, HANG, RESET, RESET_IF_REUSED, Gate, answer, content
 
 NEVER_EJECT = {"consecutive": 1000, "min_requests": 100_000}
@@ -277,3 +278,31 @@ def test_client_that_leaves_is_not_retried_for(serve, pair):
     gate.open()
     assert send(daemon, "GET", "/y") == "first"
     assert not pair[1].seen("/x")
+
+
+# --- across pools ---
+
+@pytest.mark.parametrize("failover,after_first,after_both", [({}, "second", "third"), ({"across_pools": True}, "second", "third"),
+                                                             ({"across_pools": False}, "second", 502)])
+def test_across_pools(serve, make_origin, failover, after_first, after_both):
+    first, second, third = (make_origin(name) for name in ("first", "second", "third"))
+    daemon = serve(settings={"pools": [{"name": "near", "monitors": [], "endpoints": [endpoint(first), endpoint(second)], **ORDERED},
+                                       {"name": "far", "monitors": [], "endpoints": [endpoint(third)], **ORDERED}],
+                             "load_balancers": [{"hostnames": ["*"], "default_pools": ["near", "far"], "failover": failover}]})
+    first.kill()
+    assert send(daemon, "GET", "/x") == after_first
+    second.kill()
+    assert send(daemon, "GET", "/x") == after_both
+    told = daemon.admin("GET", "/v1/explain?host=app.test").json()
+    assert ("the same pool" in told["steps"][-1]["text"]) == (after_both == 502)
+
+
+def test_a_pool_that_is_down_is_left_all_the_same(serve, make_origin):
+    """Confined is the request that failed, not the next one."""
+    near, far = make_origin("near"), make_origin("far")
+    daemon = serve(settings={"pools": [{"name": o.name, "monitors": ["app"], "endpoints": [endpoint(o)]} for o in (near, far)], "monitors": [monitor(path="/")],
+                             "load_balancers": [{"hostnames": ["*"], "default_pools": ["near", "far"], "failover": {"across_pools": False}}]})
+    wait_for_state(daemon, "near/near", "healthy")
+    assert send(daemon, "GET", "/x") == "near"
+    near.kill()
+    wait_until(lambda: send(daemon, "GET", "/x") == "far")

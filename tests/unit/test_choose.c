@@ -47,7 +47,8 @@ static struct scene *scene_new(const char *policy)
             endpoint_set_health(s->e[p][i].live, HEALTH_UP, START);
         }
     }
-    s->lb = (struct load_balancer){ .name = "lb", .enabled = true, .default_pools = s->order, .n_default_pools = POOLS, .steering = steering };
+    s->lb = (struct load_balancer){ .name = "lb", .enabled = true, .default_pools = s->order, .n_default_pools = POOLS, .steering = steering,
+                                    .failover = { .across_pools = true } };
     s->list = (struct pool_list){ .pools = s->order, .n = POOLS };
     s->lb.lists = &s->list;
     s->lb.n_lists = 1;
@@ -167,6 +168,47 @@ static void test_tried_ones_are_left_out(void **state)
     (void)state;
 }
 
+static void test_a_failed_request_stays_in_its_pool_where_it_must(void **state)
+{
+    struct scene *s = scene_new("off");
+    s->lb.failover.across_pools = false;
+
+    set_health(s, 0, 0, HEALTH_DOWN);
+    set_health(s, 0, 1, HEALTH_DOWN);
+    assert_chosen(s, 1, 0); /* one that did not fail yet goes where it can */
+    strike(s, 1, 0);
+    set_health(s, 0, 0, HEALTH_UP);
+    assert_chosen(s, 1, 1);
+    strike(s, 1, 1);
+    assert_not_chosen(s, CHOICE_NONE);
+    s->ex.n_tried = 1;
+    limit(s, 1, 1, 2);
+    set_in_flight(s, 1, 1, 2);
+    assert_not_chosen(s, CHOICE_FULL); /* and waits for one of its own */
+    scene_free(s);
+    (void)state;
+}
+
+/* Below its minimum the pool is nobody's choice, but the request is there already. */
+static void test_a_confined_request_has_what_its_pool_has(void **state)
+{
+    struct scene *s = scene_new("off");
+    s->lb.failover.across_pools = false;
+
+    strike(s, 0, 0);
+    s->pools[0].minimum_endpoints = 2;
+    eject(s, 0, 1);
+    assert_chosen(s, 0, 1);
+    set_health(s, 0, 1, HEALTH_DOWN);
+    assert_not_chosen(s, CHOICE_NONE);
+    s->lb.fallback_pool = &s->pools[1];
+    assert_not_chosen(s, CHOICE_NONE);
+    s->lb.fallback_pool = &s->pools[0]; /* whose health is ignored */
+    assert_chosen(s, 0, 1);
+    scene_free(s);
+    (void)state;
+}
+
 static void test_full_ones(void **state)
 {
     struct scene *s = scene_new("off");
@@ -234,6 +276,22 @@ static void test_fallback_pool_prefers_its_better_ones(void **state)
     assert_chosen(s, 1, 1);
     strike(s, 1, 1);
     assert_chosen(s, 1, 0);
+    scene_free(s);
+    (void)state;
+}
+
+/* Full is no reason for worse ones there either. */
+static void test_fallback_pool_that_is_full_is_waited_for(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    all_down(s);
+    s->lb.fallback_pool = &s->pools[1];
+    s->pools[1].minimum_endpoints = 2;
+    set_health(s, 1, 1, HEALTH_UP);
+    limit(s, 1, 1, 2);
+    set_in_flight(s, 1, 1, 2);
+    assert_not_chosen(s, CHOICE_FULL);
     scene_free(s);
     (void)state;
 }
@@ -503,9 +561,12 @@ int main(void)
         cmocka_unit_test(test_healthy_ones_in_order),
         cmocka_unit_test(test_levels_before_pools),
         cmocka_unit_test(test_tried_ones_are_left_out),
+        cmocka_unit_test(test_a_failed_request_stays_in_its_pool_where_it_must),
+        cmocka_unit_test(test_a_confined_request_has_what_its_pool_has),
         cmocka_unit_test(test_full_ones),
         cmocka_unit_test(test_when_all_are_down),
         cmocka_unit_test(test_fallback_pool_prefers_its_better_ones),
+        cmocka_unit_test(test_fallback_pool_that_is_full_is_waited_for),
         cmocka_unit_test(test_a_failed_request_is_not_sent_on_to_what_is_down),
         cmocka_unit_test(test_never),
         cmocka_unit_test(test_probe_has_one_choice),
