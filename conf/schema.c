@@ -430,6 +430,7 @@ static const struct conf_choice affinity_types[] = { { "none", AFFINITY_NONE },
                                                      { "ip_cookie", AFFINITY_IP_COOKIE },
                                                      { "header", AFFINITY_HEADER },
                                                      { 0 } };
+static const struct conf_choice affinity_levels[] = { { "endpoint", AFFINITY_ENDPOINT }, { "connector", AFFINITY_CONNECTOR }, { NULL, 0 } };
 static const struct conf_choice affinity_failovers[] = { { "sticky", AFFINITY_STICKY },
                                                          { "temporary", AFFINITY_TEMPORARY },
                                                          { "none", AFFINITY_NO_FAILOVER },
@@ -449,12 +450,14 @@ static const struct conf_key affinity_keys[] = {
       .help = "A session's life since it began at its endpoint." },
     { "idle", DURATION(struct affinity_conf, idle), .fallback = "0s", .most = "365d",
       .help = "And since its last request; up to a sixteenth shorter. \"0s\": no limit." },
+    { "level", CHOICE(struct affinity_conf, level, affinity_levels), .fallback = "endpoint",
+      .help = "What a session stays at; connector: of a tunnel of our edge, one of its cloudflared processes." },
     { "failover", CHOICE(struct affinity_conf, failover, affinity_failovers), .default_text = "sticky; temporary with header",
       .help = "sticky: a session whose endpoint fails moves; temporary: it comes back; none: as sticky, but no request of it is tried elsewhere." },
     { "samesite", CHOICE(struct affinity_conf, same_site, same_sites), .fallback = "lax", .help = "Of the cookie; none only where it is secure." },
     { "secure", CHOICE(struct affinity_conf, secure, secures), .fallback = "auto", .help = "Of the cookie; auto: where the client uses https." },
     { "drain_duration", DURATION(struct affinity_conf, drain_duration), .fallback = "0s", .most = "30d",
-      .help = "How long an endpoint that is drained keeps its sessions." },
+      .help = "How long an endpoint or connector that is drained keeps its sessions." },
     { 0 },
 };
 static const struct conf_group affinity_group = { .keys = affinity_keys, .at = CONF_NOWHERE, .what = "`session_affinity`",

@@ -7,31 +7,30 @@
 
 static const double SLOW_START_FLOOR = 0.1;
 
-/* One whose rules differ from its pool's is not dialable. */
-static bool is_absent(const struct endpoint *e)
+static bool takes_new_streams(const struct endpoint *e)
 {
-    if (e->kind != ENDPOINT_EDGE)
-        return false;
-    return !e->edge_tunnel || !tunnel_is_usable(e->edge_tunnel) || !atomic_load_explicit(&e->live->dialable, memory_order_relaxed);
+    return e->kind != ENDPOINT_EDGE || (e->edge_tunnel && tunnel_is_usable(e->edge_tunnel));
 }
 
 enum usability endpoint_usability(const struct endpoint *e, nsec_t now)
 {
-    if (!e->enabled || atomic_load_explicit(&e->live->admin, memory_order_relaxed) != ADMIN_ENABLED)
-        return USABLE_NEVER;
-    return endpoint_usability_if_enabled(e, now);
+    return endpoint_usability_assuming(e, 0, now);
 }
 
-enum usability endpoint_usability_if_enabled(const struct endpoint *e, nsec_t now)
+enum usability endpoint_usability_assuming(const struct endpoint *e, unsigned assumed, nsec_t now)
 {
     const struct endpoint_live *live = e->live;
+    bool connected = takes_new_streams(e), dialable = atomic_load_explicit(&live->dialable, memory_order_relaxed);
 
-    if (is_absent(e))
+    if (!e->enabled || (!(assumed & ASSUME_ENABLED) && atomic_load_explicit(&live->admin, memory_order_relaxed) != ADMIN_ENABLED))
+        return USABLE_NEVER;
+    if ((!connected && !(assumed & ASSUME_CONNECTED)) || (e->kind == ENDPOINT_EDGE && !dialable)) /* not dialable: its rules differ from its pool's */
         return USABLE_ABSENT;
-    if (!atomic_load_explicit(&live->dialable, memory_order_relaxed))
+    if (!dialable)
         return USABLE_LAST_RESORT;
     bool ejected = outlier_is_ejected(live, now);
-    enum health health = e->pool->n_monitors ? atomic_load_explicit(&live->health, memory_order_relaxed) : HEALTH_UP;
+    /* Of a tunnel without a connection for new streams health says just that. */
+    enum health health = e->pool->n_monitors && connected ? atomic_load_explicit(&live->health, memory_order_relaxed) : HEALTH_UP;
     switch (health) {
     case HEALTH_UP:
         return ejected ? USABLE_EJECTED : USABLE_HEALTHY;

@@ -18,8 +18,10 @@ enum usability {
 };
 enum { USABLE_LEVELS = USABLE_LAST_RESORT + 1 }; /* those that a choice looks at */
 enum usability endpoint_usability(const struct endpoint *, nsec_t now);
-/* The same, whatever file and operator say. */
-enum usability endpoint_usability_if_enabled(const struct endpoint *, nsec_t now);
+/* The same for a request that is excepted from what the operator said, or for which the endpoint's tunnel has a connection while it has none
+ * for others. */
+enum { ASSUME_ENABLED = 1, ASSUME_CONNECTED = 2 };
+enum usability endpoint_usability_assuming(const struct endpoint *, unsigned assumed, nsec_t now);
 
 /* The file's weight or the operator's, times the slow start's share (linear from 10 % over the pool's slow_start). `ramp`: whether
  * slow start applies (not where fewer than two endpoints are usable). */

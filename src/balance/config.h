@@ -203,6 +203,8 @@ struct failover {
 enum affinity_type { AFFINITY_NONE, AFFINITY_COOKIE, AFFINITY_IP_COOKIE, AFFINITY_HEADER };
 /* A session whose endpoint can't have its request: it moves; goes elsewhere until that can; sees the failure of the request. */
 enum affinity_failover { AFFINITY_STICKY, AFFINITY_TEMPORARY, AFFINITY_NO_FAILOVER };
+/* What a session stays at: a connector only where the endpoint is a tunnel of our edge. */
+enum affinity_level { AFFINITY_ENDPOINT, AFFINITY_CONNECTOR };
 enum affinity_secure { AFFINITY_SECURE_AUTO, AFFINITY_SECURE_ALWAYS, AFFINITY_SECURE_NEVER };
 struct affinity_conf {
     enum affinity_type type;
@@ -211,10 +213,11 @@ struct affinity_conf {
     struct request_key key;     /* what the first choice, or each, is a hash of; none with "cookie" */
     nsec_t ttl;                 /* since the session began */
     nsec_t idle;                /* since it was last seen; 0: no limit */
+    enum affinity_level level;
     enum affinity_failover failover;
     enum cookie_same_site same_site;
     enum affinity_secure secure;
-    nsec_t drain_duration;      /* how long a drained endpoint keeps its sessions */
+    nsec_t drain_duration;      /* how long an endpoint or connector that is drained keeps its sessions */
 };
 
 enum when_all_down { WHEN_ALL_DOWN_FALLBACK_POOL, WHEN_ALL_DOWN_LEAST_BAD, WHEN_ALL_DOWN_503 };

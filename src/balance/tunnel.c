@@ -94,7 +94,7 @@ struct tunnel_view *tunnel_get_view(struct tunnel *t)
 
 static bool takes_streams(const struct tunnel_connector *c)
 {
-    return !atomic_load_explicit(&c->drained, memory_order_relaxed) && atomic_load_explicit(&c->weight, memory_order_relaxed) > 0;
+    return !atomic_load_explicit(&c->drained_at, memory_order_relaxed) && atomic_load_explicit(&c->weight, memory_order_relaxed) > 0;
 }
 
 static uint32_t count_usable(const struct tunnel_view *v)

@@ -62,7 +62,7 @@ struct tunnel_connector {
     uint64_t hash;                  /* of the id */
     float latitude, longitude;      /* of its address; NaN: unknown */
     _Atomic double weight;          /* control */
-    _Atomic bool drained;           /* control: by the operator */
+    _Atomic nsec_t drained_at;      /* control: by the operator; 0: it is not */
     _Atomic nsec_t doubted_at;      /* its lines' owners: one of them ended without a word, or fell silent; 0: never */
 };
 struct tunnel_connector *tunnel_connector_ref(struct tunnel_connector *);
@@ -101,7 +101,7 @@ void tunnel_unref(struct tunnel *); /* NULL is fine */
 struct tunnel_view *tunnel_get_view(struct tunnel *);
 /* Takes the view over. Control thread. True if the tunnel became usable by it, or ceased to be: the caller moves the epoch. */
 bool tunnel_set_view(struct tunnel *, struct tunnel_view *);
-/* The line's owner, or control for `sick`, `drained` and `weight` (0: no new stream): sets it and counts anew. True as above. */
+/* The line's owner, or control for `sick`, `drained_at` and `weight` (0: no new stream): sets it and counts anew. True as above. */
 bool tunnel_set_line_state(struct tunnel *, struct tunnel_line *, enum line_state);
 bool tunnel_recount(struct tunnel *);
 
@@ -129,6 +129,14 @@ struct tunnel_try {
     uint64_t line;                  /* id of the connection */
     uint64_t connector;             /* hash of the id of the connector, which a view may have forgotten meanwhile */
 };
+/* Where in a tunnel a request's session is. All zero: it has none. */
+struct tunnel_session {
+    uint64_t connector;             /* hash of its id: there while it has a connection; 0: by the key */
+    uint64_t key;                   /* of this a connector is the weighted hash that the replica steering has no say in; 0: none */
+    nsec_t drain_duration;          /* for so long its connector, once drained, keeps it */
+    bool no_other;                  /* a request that failed at its connector goes to no other */
+};
+
 struct tunnel_wish {
     uint64_t line;                  /* this connection and no other: a probe; 0: any */
     const struct tunnel_try *tried; /* out of the question; the last failure comes last */
@@ -138,6 +146,7 @@ struct tunnel_wish {
     struct slice host;              /* that the request is for */
     uint64_t random, key;           /* for the replica steering, see steering/policy.h */
     float latitude, longitude;      /* of the client; NaN: unknown */
+    struct tunnel_session session;
 };
 struct tunnel_opened {
     const struct upstream_ops *ops;
@@ -148,6 +157,8 @@ struct tunnel_opened {
 struct tunnel_gate {
     void *worker;                   /* the edge's half of this worker */
     struct tunnel_opened (*open)(void *worker, struct tunnel *, struct exchange *, const struct tunnel_wish *);
+    /* Would the session's connector take its requests? Also if it takes no others. */
+    bool (*holds)(void *worker, struct tunnel *, const struct tunnel_session *);
 };
 
 #endif

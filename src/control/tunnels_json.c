@@ -103,7 +103,7 @@ static json_t *connector_json(const struct tunnel_entry *e, const struct connect
     json_t *out = json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", s->id, "version", status_text_json(s->version), "arch",
                             status_text_json(s->arch), "origin_ip", address_of(e, c), "run_at", status_time_json(s->run_at_wall));
     json_object_set_new(out, "features", features_json(c));
-    json_object_set_new(out, "drained", json_boolean(atomic_load_explicit(&c->shared->drained, memory_order_relaxed)));
+    json_object_set_new(out, "drained", json_boolean(atomic_load_explicit(&c->shared->drained_at, memory_order_relaxed) != 0));
     json_object_set_new(out, "weight", json_real(atomic_load_explicit(&c->shared->weight, memory_order_relaxed)));
     json_object_set_new(out, "configuration", configuration_json(e, c));
     json_object_set_new(out, "connections", lines_json(e, c));

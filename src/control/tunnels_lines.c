@@ -50,7 +50,9 @@ static void make_room(struct tunnel_entry *e)
 void registry_connector_apply_word(struct tunnel_entry *e, struct connector_entry *c)
 {
     const struct connector_word *word = tunnel_memory_find(&e->memory, c->shared->id);
-    atomic_store_explicit(&c->shared->drained, e->memory.drained || (word && word->drained), memory_order_relaxed);
+    nsec_t since = atomic_load_explicit(&c->shared->drained_at, memory_order_relaxed);
+    bool drained = e->memory.drained || (word && word->drained);
+    atomic_store_explicit(&c->shared->drained_at, !drained ? 0 : since ? since : e->tunnels->monotonic(), memory_order_relaxed);
     atomic_store_explicit(&c->shared->weight, word ? word->weight : 1, memory_order_relaxed);
 }
 

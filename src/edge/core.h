@@ -43,6 +43,8 @@ struct edge_worker {
     struct gate_tunnel *tunnels;   /* uthash: what the gate keeps of each tunnel it met */
     const struct steering_policy *policy; /* among connectors */
     void *policy_config;
+    const struct steering_policy *keyed_policy; /* for sessions that are a matter of a key */
+    void *keyed_config;
     struct list relays;            /* both kinds of halves, so that they can be ended with the worker */
     ev_check check;
     ev_prepare prepare;

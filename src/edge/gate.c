@@ -4,6 +4,7 @@
 #include "edge/guard.h"
 #include "edge/relay.h"
 #include "edge/stream.h"
+#include "steering/registry.h"
 
 #include <math.h>
 
@@ -13,6 +14,8 @@ struct gate_tunnel {
     uint64_t version;          /* of the view; 0: none */
     struct tunnel_view *view;
     void *state;               /* the policy's */
+    void *keyed;               /* of the policy that leads a key to the same connector; NULL: not needed so far */
+    uint64_t keyed_version;
     struct steering_candidate candidates[TUNNEL_CONNECTORS_MAX];
     UT_hash_handle hh;
 };
@@ -21,6 +24,8 @@ static void tunnel_clear(struct edge_worker *w, struct gate_tunnel *t)
 {
     if (t->state)
         w->policy->worker_free(t->state);
+    if (t->keyed)
+        w->keyed_policy->worker_free(t->keyed);
     tunnel_view_unref(t->view);
     tunnel_unref(t->tunnel);
     free(t);
@@ -34,6 +39,9 @@ void gate_clear(struct edge_worker *w)
         HASH_DEL(w->tunnels, t);
         tunnel_clear(w, t);
     }
+    if (w->keyed_config)
+        w->keyed_policy->release(w->keyed_config);
+    w->keyed_config = NULL;
 }
 
 void gate_set_policy(struct edge_worker *w, const struct steering_policy *policy, void *config)
@@ -59,13 +67,18 @@ static struct gate_tunnel *find_or_make(struct edge_worker *w, struct tunnel *tu
     return t;
 }
 
+static bool is_drained(const struct tunnel_connector *c)
+{
+    return atomic_load_explicit(&c->drained_at, memory_order_relaxed) != 0;
+}
+
 static void fill(struct gate_tunnel *t)
 {
     for (size_t i = 0; i < t->view->n_connectors && i < TUNNEL_CONNECTORS_MAX; i++) {
         const struct tunnel_connector *c = t->view->connectors[i].connector;
         t->candidates[i] = (struct steering_candidate){
             .id = c->hash,
-            .weight = atomic_load_explicit(&c->drained, memory_order_relaxed) ? 0 : atomic_load_explicit(&c->weight, memory_order_relaxed),
+            .weight = is_drained(c) ? 0 : atomic_load_explicit(&c->weight, memory_order_relaxed),
             .latitude = c->latitude,
             .longitude = c->longitude,
             .order = (unsigned)i,
@@ -85,6 +98,28 @@ static bool look_again(struct edge_worker *w, struct gate_tunnel *t)
     bool updated = w->policy->update(t->state, t->candidates, t->view->n_connectors);
     tunnel_view_unref(old);
     return updated;
+}
+
+/* --- sessions that are a matter of a key --- */
+
+static bool make_keyed(struct edge_worker *w, struct gate_tunnel *t)
+{
+    struct steering_error error;
+    w->keyed_policy = steering_find("hash");
+    if (!w->keyed_config && !w->keyed_policy->configure(&(struct steering_options){ 0 }, &error, &w->keyed_config))
+        return false;
+    return t->keyed || (t->keyed = w->keyed_policy->worker_new(w->keyed_config));
+}
+
+/* NULL: the replica steering has to do. */
+static void *keyed_tables(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_session *session)
+{
+    if (!session->key || !make_keyed(w, t))
+        return NULL;
+    if (t->keyed_version != t->version && !w->keyed_policy->update(t->keyed, t->candidates, t->view->n_connectors))
+        return NULL;
+    t->keyed_version = t->version;
+    return t->keyed;
 }
 
 /* --- a connection of a connector --- */
@@ -180,17 +215,32 @@ static struct way way_over(const struct gate_tunnel *t, size_t connector, struct
     return (struct way){ .line = l, .connector = t->candidates[connector].id };
 }
 
-static struct way choose_among(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, enum trust trust,
-                               uint64_t struck_out[CONNECTOR_WORDS])
+static size_t ask_policy(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, const uint64_t struck_out[CONNECTOR_WORDS])
 {
     struct view view = { .steering = { connector_in_flight, connector_in_flight, connector_latency, struck_out }, .tunnel = t };
     struct steering_request request = { .now = edge_now(w), .random = wish->random, .key = wish->key, .latitude = wish->latitude, .longitude = wish->longitude };
+    const void *keyed = keyed_tables(w, t, &wish->session);
+    if (keyed) {
+        request.key = wish->session.key;
+        return w->keyed_policy->choose(keyed, &request, &view.steering, NULL);
+    }
+    return w->policy->choose(t->state, &request, &view.steering, NULL);
+}
+
+static void commit(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, size_t i)
+{
+    if (w->policy->commit && !keyed_tables(w, t, &wish->session))
+        w->policy->commit(t->state, i);
+}
+
+static struct way choose_among(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, enum trust trust,
+                               uint64_t struck_out[CONNECTOR_WORDS])
+{
     size_t i;
-    while ((i = w->policy->choose(t->state, &request, &view.steering, NULL)) != STEERING_NONE) {
+    while ((i = ask_policy(w, t, wish, struck_out)) != STEERING_NONE) {
         struct tunnel_line *l = choose_line(w, t, i, wish, trust);
         if (l) {
-            if (w->policy->commit)
-                w->policy->commit(t->state, i);
+            commit(w, t, wish, i);
             return way_over(t, i, l);
         }
         strike_out(struck_out, i);
@@ -218,11 +268,55 @@ static struct way choose_beside(const struct edge_worker *w, const struct gate_t
     return (struct way){ 0 };
 }
 
-/* Beside the one that failed, then at another connector; what is doubtful, or failed twice, only where there is nothing else. */
+/* The connector that the session has, or would by its key. */
+static size_t find_home(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
+{
+    const uint64_t none[CONNECTOR_WORDS] = { 0 };
+    if (!wish->session.connector)
+        return keyed_tables(w, t, &wish->session) ? ask_policy(w, t, wish, none) : STEERING_NONE;
+    for (size_t i = 0; i < t->view->n_connectors; i++)
+        if (t->candidates[i].id == wish->session.connector)
+            return i;
+    return STEERING_NONE;
+}
+
+/* Whatever its weight, and for a while though it is drained. */
+static bool keeps_sessions(const struct edge_worker *w, const struct tunnel_connector *c, nsec_t drain_duration)
+{
+    return !is_drained(c) || edge_now(w) - atomic_load_explicit(&c->drained_at, memory_order_relaxed) < drain_duration;
+}
+
+static bool is_silent(const struct gate_tunnel *t, size_t connector)
+{
+    const struct tunnel_view_connector *vc = &t->view->connectors[connector];
+    for (size_t i = 0; i < vc->n_lines; i++)
+        if (atomic_load_explicit(&t->view->lines[vc->first_line + i]->state, memory_order_relaxed) == LINE_SUSPECT)
+            return true;
+    return false;
+}
+
+/* A session isn't moved because a connection was lost: others of its connector are tried, once more at the most, though they are doubtful too;
+ * but not where one is silent, for that takes long to find out. */
+static struct way choose_at_home(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
+{
+    size_t home = find_home(w, t, wish);
+    if (home == STEERING_NONE || !keeps_sessions(w, t->view->connectors[home].connector, wish->session.drain_duration))
+        return (struct way){ 0 };
+    unsigned times = times_tried(wish, t->candidates[home].id);
+    if (times > 1 || (times && wish->other_connector))
+        return (struct way){ 0 };
+    struct way way = way_over(t, home, choose_line(w, t, home, wish, TRUSTED));
+    return way.line || is_silent(t, home) ? way : way_over(t, home, choose_line(w, t, home, wish, DOUBTFUL_TOO));
+}
+
+/* Where the session is. Beside the one that failed, then at another connector; what is doubtful, or failed twice, only where there is nothing else. */
 static struct way choose(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish)
 {
     uint64_t unwanted[CONNECTOR_WORDS] = { 0 }, forbidden[CONNECTOR_WORDS] = { 0 };
-    struct way way = choose_beside(w, t, wish);
+    struct way way = choose_at_home(w, t, wish);
+    if (way.line || (wish->session.no_other && wish->n_tried))
+        return way;
+    way = choose_beside(w, t, wish);
     if (way.line)
         return way;
     for (size_t i = 0; wish->n_tried && i < t->view->n_connectors; i++) {
@@ -297,4 +391,12 @@ struct tunnel_opened gate_open(void *edge_worker, struct tunnel *tunnel, struct 
         tried[wish.n_tried++] = opened.over;
     }
     return none;
+}
+
+bool gate_holds(void *edge_worker, struct tunnel *tunnel, const struct tunnel_session *session)
+{
+    struct edge_worker *w = edge_worker;
+    struct gate_tunnel *t = find_or_make(w, tunnel);
+    struct tunnel_wish wish = { .session = *session, .latitude = NAN, .longitude = NAN };
+    return t && look_again(w, t) && choose_at_home(w, t, &wish).line;
 }

@@ -1,4 +1,4 @@
-/* Which connection of a tunnel a request goes over: a connector by the replica steering, then the least busy of its connections, one of our
+/* Which connection of a tunnel a request goes over: a connector by its session or the replica steering, then the least busy of its connections, one of our
  * own worker where there is one. Worker's thread. */
 #ifndef PENSTOCK_EDGE_GATE_H
 #define PENSTOCK_EDGE_GATE_H
@@ -7,6 +7,7 @@
 
 /* For struct tunnel_gate. */
 struct tunnel_opened gate_open(void *edge_worker, struct tunnel *, struct exchange *, const struct tunnel_wish *);
+bool gate_holds(void *edge_worker, struct tunnel *, const struct tunnel_session *);
 /* Another policy: the tables are made anew. */
 void gate_set_policy(struct edge_worker *, const struct steering_policy *, void *config);
 void gate_clear(struct edge_worker *);

@@ -502,7 +502,7 @@ static const struct endpoint *choose_pinned(const struct exchange *ex, bool *ful
     if (!e)
         return NULL;
     bool shed = ex->load_balancer->sheds && shedding_sheds(ex, e->pool);
-    bool stays = !shed && !was_tried(ex, e) && session_may_stay(&ex->load_balancer->affinity, e, worker_now(ex->worker));
+    bool stays = !shed && !was_tried(ex, e) && session_may_stay(&ex->load_balancer->affinity, e, affinity_is_held(ex, e), worker_now(ex->worker));
     explain_session(ex->explanation, e, stays);
     if (!stays)
         return NULL;

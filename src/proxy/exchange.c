@@ -631,6 +631,7 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
         .key = request_hash(ex, &ex->snapshot->config->edge.replica_steering.key),
         .latitude = locate(ex)->latitude,
         .longitude = ex->place.longitude,
+        .session = affinity_within(ex, ex->endpoint),
     };
     if (!gate || !ex->endpoint->edge_tunnel)
         return (struct tunnel_opened){ .reason = REASON_TUNNEL_INACTIVE };
@@ -648,7 +649,7 @@ static void take_tunnel(struct exchange *ex, const struct tunnel_opened *opened)
 static void try_tunnel(struct exchange *ex)
 {
     ex->n_lines_tried = ex->n_line_failures = 0;
-    ex->over.line = 0;
+    ex->over = (struct tunnel_try){ 0 };
     struct tunnel_opened opened = open_tunnel(ex);
     if (opened.upstream) {
         take_tunnel(ex, &opened);

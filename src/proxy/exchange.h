@@ -35,6 +35,7 @@ struct exchange_memory;
 /* Where it has to go if it can; see affinity.h. */
 struct session {
     const struct endpoint *endpoint; /* NULL: none, or none any more */
+    uint64_t connector;              /* of its tunnel, the hash of its id; 0: any */
     uint32_t issued, seen;           /* seconds since 1970 */
     uint64_t key;                    /* what its endpoint is a hash of; 0: none */
 };

@@ -1,5 +1,6 @@
 """A client over a raw socket: sends exactly the bytes it is given, reads responses strictly."""
 
+import collections
 import hashlib
 import json
 import socket
@@ -257,3 +258,29 @@ class Load:
                 else:
                     self.done += 1
                     self.bodies[response.body] = self.bodies.get(response.body, 0) + 1
+
+
+class Browser:
+    """Keeps the cookie that it is given."""
+
+    def __init__(self, daemon, name="penstock", **request):
+        self.daemon, self.name, self.request = daemon, name, request
+        self.cookie = self.set = None
+
+    def get(self, target="/", headers=()):
+        sent = [("Cookie", f"other=1; {self.name}={self.cookie}; more=2")] if self.cookie else []
+        answered = self.daemon.get(target, headers=[*sent, *headers], **self.request)
+        found = [c for c in answered.all("Set-Cookie") if c.startswith(self.name + "=")]
+        assert len(found) <= 1
+        self.set = found[0] if found else None
+        if found:
+            self.cookie = found[0].split(";")[0].split("=", 1)[1]
+        return answered
+
+    def who(self, target="/"):
+        answered = self.get(target)
+        assert answered.status == 200
+        return answered.body.decode().strip()
+
+    def several(self, count=12):
+        return collections.Counter(self.who() for _ in range(count))

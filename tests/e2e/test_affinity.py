@@ -4,7 +4,7 @@ import collections
 import re
 
 import pytest
-from client import wait_until
+from client import Browser, wait_until
 from daemon import IN_TURN, endpoint, monitor, wait_for_state
 from origin import answer
 
@@ -18,32 +18,6 @@ def sticky(serve, origins, pool=None, lb=None, endpoints=None, affinity=None, **
     """The endpoints in turn, so that nothing but affinity keeps a client at one of them."""
     return serve(*(endpoints or origins), pool={**IN_TURN, **(pool or {})},
                  lb={"session_affinity": {"type": "cookie", **(affinity or {})}, **(lb or {})}, **more)
-
-
-class Browser:
-    """Keeps the cookie that it is given."""
-
-    def __init__(self, daemon, name="penstock", **request):
-        self.daemon, self.name, self.request = daemon, name, request
-        self.cookie = self.set = None
-
-    def get(self, target="/", headers=()):
-        sent = [("Cookie", f"other=1; {self.name}={self.cookie}; more=2")] if self.cookie else []
-        answered = self.daemon.get(target, headers=[*sent, *headers], **self.request)
-        found = [c for c in answered.all("Set-Cookie") if c.startswith(self.name + "=")]
-        assert len(found) <= 1
-        self.set = found[0] if found else None
-        if found:
-            self.cookie = found[0].split(";")[0].split("=", 1)[1]
-        return answered
-
-    def who(self, target="/"):
-        answered = self.get(target)
-        assert answered.status == 200
-        return answered.body.decode().strip()
-
-    def several(self, count=12):
-        return collections.Counter(self.who() for _ in range(count))
 
 
 def test_a_session_stays(serve, three):

@@ -6,9 +6,7 @@ import time
 import pytest
 from client import Cut, Load, request_bytes, wait_until
 from origin import content
-from tunnels import CONNECTIONS, KINDS, REAL, STAND_IN, WORKERS
-
-QUICK = {STAND_IN: CONNECTIONS, REAL: 2}  # the real one opens a connection a second
+from tunnels import CONNECTIONS, KINDS, QUICK, WORKERS
 
 
 @pytest.fixture

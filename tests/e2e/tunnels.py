@@ -8,6 +8,7 @@ from daemon import free_port, merge
 
 STAND_IN, REAL = "stand-in", "cloudflared"
 CONNECTIONS = 4
+QUICK = {STAND_IN: CONNECTIONS, REAL: 2}  # the real one opens a connection a second
 # One worker; and more of them than a connector has connections, so that most requests are handed from one to another.
 WORKERS = pytest.mark.parametrize("workers", [1, 6])
 # Of a body that no connector holds back: a cloudflared before 2025 gathers what is no stream of events.

@@ -75,68 +75,91 @@ static void test_too_many_keys(void **state)
     (void)state;
 }
 
-static const struct session_claim claim = { .endpoint = UINT64_C(0xfedcba9876543210), .issued = BEGUN, .seen = BEGUN + 5 };
+enum { OF_ENDPOINT = 44 }; /* characters, without a connector */
 
-static bool reads(const char *keys_text, uint64_t load_balancer, const char text[static SESSION_TEXT_SIZE], struct session_claim *out)
+static const struct session_claim claims[] = {
+    { .endpoint = UINT64_C(0xfedcba9876543210), .issued = BEGUN, .seen = BEGUN + 5 },
+    { .endpoint = UINT64_C(0xfedcba9876543210), .connector = UINT64_C(0x0123456789abcdef), .issued = BEGUN, .seen = BEGUN + 5 },
+};
+enum { CLAIMS = sizeof claims / sizeof *claims };
+
+static bool reads(const char *keys_text, uint64_t load_balancer, struct slice text, struct session_claim *out)
 {
     struct session_keys *keys = keys_of(keys_text);
-    bool read = session_claim_read(keys, load_balancer, (struct slice){ text, SESSION_TEXT_SIZE }, out);
+    bool read = session_claim_read(keys, load_balancer, text, out);
 
     free(keys);
     return read;
 }
 
-static void write_with(const char *keys_text, char text[static SESSION_TEXT_SIZE])
+static struct slice write_with(const char *keys_text, const struct session_claim *claim, char text[static SESSION_TEXT_MAX])
 {
     struct session_keys *keys = keys_of(keys_text);
+    size_t n = session_claim_write(keys, LB, claim, text);
 
-    session_claim_write(keys, LB, &claim, text);
     free(keys);
+    return (struct slice){ text, n };
 }
 
 static void test_claim_comes_back(void **state)
 {
-    char text[SESSION_TEXT_SIZE];
+    for (size_t i = 0; i < CLAIMS; i++) {
+        char room[SESSION_TEXT_MAX];
+        struct session_claim out;
+        struct slice text = write_with(OLD, &claims[i], room);
+        assert_int_equal(text.n, i ? SESSION_TEXT_MAX : OF_ENDPOINT);
+        assert_true(reads(OLD, LB, text, &out));
+        assert_true(out.endpoint == claims[i].endpoint && out.connector == claims[i].connector);
+        assert_true(out.issued == claims[i].issued && out.seen == claims[i].seen);
+        assert_false(reads(OLD, LB + 1, text, &out));
+    }
+    (void)state;
+}
+
+/* As it was written before there were connectors. */
+static void test_a_cookie_of_before(void **state)
+{
     struct session_claim out;
 
-    write_with(OLD, text);
-    assert_true(reads(OLD, LB, text, &out));
-    assert_true(out.endpoint == claim.endpoint && out.issued == claim.issued && out.seen == claim.seen);
-    assert_false(reads(OLD, LB + 1, text, &out));
+    assert_true(reads(OLD, LB, SLICE("Af7cuph2VDIQAA9CQAAPQkXwQsuYpn85+sB0J3ndccNU"), &out));
+    assert_true(out.endpoint == claims[0].endpoint && out.connector == 0 && out.issued == BEGUN && out.seen == BEGUN + 5);
     (void)state;
 }
 
 /* The new key comes first, the old one is accepted until it goes. */
 static void test_keys_rotate(void **state)
 {
-    char former[SESSION_TEXT_SIZE], newer[SESSION_TEXT_SIZE];
-    struct session_claim out;
-
-    write_with(OLD, former);
-    write_with(NEW "\n" OLD, newer);
-    assert_true(reads(NEW "\n" OLD, LB, former, &out));
-    assert_true(reads(NEW, LB, newer, &out));
-    assert_false(reads(OLD, LB, newer, &out));
-    assert_false(reads(NEW, LB, former, &out));
+    for (size_t i = 0; i < CLAIMS; i++) {
+        char room[2][SESSION_TEXT_MAX];
+        struct session_claim out;
+        struct slice former = write_with(OLD, &claims[i], room[0]), newer = write_with(NEW "\n" OLD, &claims[i], room[1]);
+        assert_true(reads(NEW "\n" OLD, LB, former, &out));
+        assert_true(reads(NEW, LB, newer, &out));
+        assert_false(reads(OLD, LB, newer, &out));
+        assert_false(reads(NEW, LB, former, &out));
+    }
     (void)state;
 }
 
 static void test_any_change_is_forged(void **state)
 {
-    char text[SESSION_TEXT_SIZE];
-    struct session_claim out;
     struct session_keys *keys = keys_of(OLD);
 
-    write_with(OLD, text);
-    for (size_t i = 0; i < sizeof text; i++) {
-        char was = text[i];
-        text[i] = was == 'A' ? 'B' : 'A';
-        assert_false(session_claim_read(keys, LB, (struct slice){ text, sizeof text }, &out));
-        text[i] = was;
+    for (size_t k = 0; k < CLAIMS; k++) {
+        char text[SESSION_TEXT_MAX + 4] = { 0 };
+        struct session_claim out;
+        size_t size = write_with(OLD, &claims[k], text).n;
+        for (size_t i = 0; i < size; i++) {
+            char was = text[i];
+            text[i] = was == 'A' ? 'B' : 'A';
+            assert_false(session_claim_read(keys, LB, (struct slice){ text, size }, &out));
+            text[i] = was;
+        }
+        memcpy(text + size, "AAAA", 4 < sizeof text - size ? 4 : sizeof text - size);
+        for (size_t n = 0; n <= sizeof text; n++)
+            assert_true(session_claim_read(keys, LB, (struct slice){ text, n }, &out) == (n == size));
+        assert_false(session_claim_read(&(struct session_keys){ 0 }, LB, (struct slice){ text, size }, &out));
     }
-    for (size_t n = 0; n < sizeof text; n++)
-        assert_false(session_claim_read(keys, LB, (struct slice){ text, n }, &out));
-    assert_false(session_claim_read(&(struct session_keys){ 0 }, LB, (struct slice){ text, sizeof text }, &out));
     free(keys);
     (void)state;
 }
@@ -162,7 +185,7 @@ static void test_time(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct affinity_conf a = { .ttl = cases[i].ttl, .idle = cases[i].idle };
-        struct session_claim c = { 1, cases[i].issued, cases[i].seen };
+        struct session_claim c = { .endpoint = 1, .issued = cases[i].issued, .seen = cases[i].seen };
         if (session_claim_holds(&a, &c, cases[i].now) != cases[i].holds)
             fail_msg("case %zu", i);
     }
@@ -174,26 +197,28 @@ static void test_when_a_cookie_is_set(void **state)
     static const struct {
         enum affinity_failover failover;
         nsec_t idle;
-        bool pinned, there;
+        enum session_place place;
         uint32_t seen, now;
         enum session_cookie_need need;
     } cases[] = {
-        { AFFINITY_STICKY, 0, false, false, 0, BEGUN, SESSION_COOKIE_NEW },
-        { AFFINITY_TEMPORARY, 0, false, false, 0, BEGUN, SESSION_COOKIE_NEW },
-        { AFFINITY_STICKY, 0, true, true, BEGUN, BEGUN + 1000, SESSION_COOKIE_NONE },
-        { AFFINITY_STICKY, 0, true, false, BEGUN, BEGUN, SESSION_COOKIE_NEW },
-        { AFFINITY_NO_FAILOVER, 0, true, false, BEGUN, BEGUN, SESSION_COOKIE_NEW },
-        { AFFINITY_TEMPORARY, 0, true, false, BEGUN, BEGUN, SESSION_COOKIE_NONE },
-        { AFFINITY_STICKY, 160 * SECOND, true, true, BEGUN, BEGUN + 9, SESSION_COOKIE_NONE },
-        { AFFINITY_STICKY, 160 * SECOND, true, true, BEGUN, BEGUN + 10, SESSION_COOKIE_SEEN },
-        { AFFINITY_STICKY, 2 * SECOND, true, true, BEGUN, BEGUN, SESSION_COOKIE_NONE },
-        { AFFINITY_STICKY, 2 * SECOND, true, true, BEGUN, BEGUN + 1, SESSION_COOKIE_SEEN },
-        { AFFINITY_STICKY, 2 * SECOND, true, true, BEGUN + 5, BEGUN, SESSION_COOKIE_NONE },
+        { AFFINITY_STICKY, 0, SESSION_NEW, 0, BEGUN, SESSION_COOKIE_NEW },
+        { AFFINITY_TEMPORARY, 0, SESSION_NEW, 0, BEGUN, SESSION_COOKIE_NEW },
+        { AFFINITY_STICKY, 0, SESSION_HERE, BEGUN, BEGUN + 1000, SESSION_COOKIE_NONE },
+        { AFFINITY_STICKY, 0, SESSION_ELSEWHERE, BEGUN, BEGUN, SESSION_COOKIE_NEW },
+        { AFFINITY_NO_FAILOVER, 0, SESSION_ELSEWHERE, BEGUN, BEGUN, SESSION_COOKIE_NEW },
+        { AFFINITY_TEMPORARY, 0, SESSION_ELSEWHERE, BEGUN, BEGUN, SESSION_COOKIE_NONE },
+        { AFFINITY_STICKY, 0, SESSION_FIRST_HERE, BEGUN, BEGUN, SESSION_COOKIE_SEEN },
+        { AFFINITY_TEMPORARY, 0, SESSION_FIRST_HERE, BEGUN, BEGUN, SESSION_COOKIE_SEEN },
+        { AFFINITY_STICKY, 160 * SECOND, SESSION_HERE, BEGUN, BEGUN + 9, SESSION_COOKIE_NONE },
+        { AFFINITY_STICKY, 160 * SECOND, SESSION_HERE, BEGUN, BEGUN + 10, SESSION_COOKIE_SEEN },
+        { AFFINITY_STICKY, 2 * SECOND, SESSION_HERE, BEGUN, BEGUN, SESSION_COOKIE_NONE },
+        { AFFINITY_STICKY, 2 * SECOND, SESSION_HERE, BEGUN, BEGUN + 1, SESSION_COOKIE_SEEN },
+        { AFFINITY_STICKY, 2 * SECOND, SESSION_HERE, BEGUN + 5, BEGUN, SESSION_COOKIE_NONE },
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct affinity_conf a = { .type = AFFINITY_COOKIE, .ttl = 3600 * SECOND, .idle = cases[i].idle, .failover = cases[i].failover };
-        if (session_cookie_need(&a, cases[i].pinned, cases[i].there, cases[i].seen, cases[i].now) != cases[i].need)
+        if (session_cookie_need(&a, cases[i].place, cases[i].seen, cases[i].now) != cases[i].need)
             fail_msg("case %zu", i);
     }
     (void)state;
@@ -221,11 +246,45 @@ static void test_who_may_stay(void **state)
         endpoint_set_health(e.live, cases[i].health, START);
         endpoint_set_admin(e.live, cases[i].admin, START);
         atomic_store(&e.live->ejected_until, cases[i].ejected ? START + 3600 * SECOND : 0);
-        if (session_may_stay(&a, &e, START + 59 * SECOND) != cases[i].stays)
+        if (session_may_stay(&a, &e, false, START + 59 * SECOND) != cases[i].stays)
             fail_msg("case %zu", i);
         if (cases[i].admin == ADMIN_DRAINED)
-            assert_false(session_may_stay(&a, &e, START + 60 * SECOND));
+            assert_false(session_may_stay(&a, &e, false, START + 60 * SECOND));
         endpoint_live_unref(e.live);
+    }
+    (void)state;
+}
+
+/* A tunnel that takes no new requests, for its connectors are drained, may still be held for a session. */
+static void test_a_session_of_a_connector(void **state)
+{
+    static const struct {
+        bool usable, held, ejected;
+        enum health health;
+        enum admin_state admin;
+        bool stays;
+    } cases[] = {
+        { true, false, false, HEALTH_UP, ADMIN_ENABLED, true },    { false, false, false, HEALTH_DOWN, ADMIN_ENABLED, false },
+        { false, true, false, HEALTH_DOWN, ADMIN_ENABLED, true },  { false, true, true, HEALTH_DOWN, ADMIN_ENABLED, false },
+        { false, true, false, HEALTH_DOWN, ADMIN_DRAINED, true },  { false, true, false, HEALTH_DOWN, ADMIN_DISABLED, false },
+        { true, false, false, HEALTH_DOWN, ADMIN_ENABLED, false },
+    };
+    struct affinity_conf a = { .type = AFFINITY_COOKIE, .level = AFFINITY_CONNECTOR, .drain_duration = 60 * SECOND };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct monitor monitor = { 0 }, *monitors[] = { &monitor };
+        struct pool pool = { .enabled = true, .monitors = monitors, .n_monitors = 1 };
+        struct tunnel *tunnel = tunnel_new("00000000-0000-0000-0000-000000000001", "t");
+        struct endpoint e = { .pool = &pool, .enabled = true, .weight = 1, .kind = ENDPOINT_EDGE, .edge_tunnel = tunnel,
+                              .live = endpoint_live_new("pool/e", 1) };
+        atomic_store(&tunnel->usable, cases[i].usable);
+        endpoint_set_health(e.live, cases[i].health, START);
+        endpoint_set_admin(e.live, cases[i].admin, START);
+        atomic_store(&e.live->ejected_until, cases[i].ejected ? START + 3600 * SECOND : 0);
+        if (session_may_stay(&a, &e, cases[i].held, START + 59 * SECOND) != cases[i].stays)
+            fail_msg("case %zu", i);
+        endpoint_live_unref(e.live);
+        tunnel_unref(tunnel);
     }
     (void)state;
 }
@@ -237,7 +296,8 @@ int main(void)
         cmocka_unit_test(test_too_many_keys),   cmocka_unit_test(test_claim_comes_back),
         cmocka_unit_test(test_keys_rotate),     cmocka_unit_test(test_any_change_is_forged),
         cmocka_unit_test(test_time),            cmocka_unit_test(test_when_a_cookie_is_set),
-        cmocka_unit_test(test_who_may_stay),
+        cmocka_unit_test(test_who_may_stay),     cmocka_unit_test(test_a_cookie_of_before),
+        cmocka_unit_test(test_a_session_of_a_connector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

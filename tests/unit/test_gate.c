@@ -26,6 +26,9 @@ struct row {
     const char *tried;     /* names, the last failure last */
     const char *expected;  /* all that may be chosen, and each of them is; "": none */
     const char *drained;   /* letters of connectors */
+    char home;             /* of the connector that the session has; 0: there is none */
+    bool keeps;            /* its connector, once drained, keeps it for now */
+    bool no_other;
     bool other_connector, has_body;
 };
 
@@ -62,6 +65,27 @@ static const struct row rows[] = {
     { .name = "two processes are dying", .connectors = { "-qqq", "cqqq", "u" }, .tried = "a0b0", .expected = "c0" },
 
     { .name = "the service behind it is out of reach", .connectors = { "uu", "uu" }, .tried = "a0", .other_connector = true, .expected = "b0b1" },
+    { .name = "a session", .connectors = { "BB", "uu" }, .home = 'a', .expected = "a0a1" },
+    { .name = "its connection that is heard of first", .connectors = { "uBqq", "uu" }, .home = 'a', .expected = "a0" },
+    { .name = "it waits for no news of its connector", .connectors = { "cqqq", "uu" }, .home = 'a', .expected = "a1a2a3" },
+    { .name = "but not where one is silent", .connectors = { "sqqq", "uu" }, .home = 'a', .expected = "b0b1" },
+    { .name = "unless another is heard of", .connectors = { "squq", "uu" }, .home = 'a', .expected = "a2" },
+    { .name = "its connector has no connection left", .connectors = { "cd", "uu" }, .home = 'a', .expected = "b0b1" },
+    { .name = "its connector is gone", .connectors = { "uu", "u" }, .home = 'c', .expected = "a0a1b0" },
+    { .name = "a connection was lost: once more at its connector", .connectors = { "-qqq", "uu" }, .tried = "a0", .home = 'a', .expected = "a1a2a3" },
+    { .name = "but no third time", .connectors = { "--qq", "uu" }, .tried = "a0a1", .home = 'a', .expected = "b0b1" },
+    { .name = "a connection fell silent: elsewhere", .connectors = { "sqqq", "uu" }, .tried = "a0", .home = 'a', .expected = "b0b1" },
+    { .name = "the service behind its connector is out of reach", .connectors = { "uu", "uu" }, .tried = "a0", .home = 'a', .other_connector = true,
+      .expected = "b0b1" },
+    { .name = "its connector is drained", .connectors = { "uu", "uu" }, .home = 'a', .drained = "a", .expected = "b0b1" },
+    { .name = "and keeps it", .connectors = { "uu", "uu" }, .home = 'a', .drained = "a", .keeps = true, .expected = "a0a1" },
+    { .name = "others it does not take", .connectors = { "uu", "uu" }, .drained = "a", .keeps = true, .expected = "b0b1" },
+    { .name = "all are drained, one keeps it", .connectors = { "uu", "uu" }, .home = 'a', .drained = "ab", .keeps = true, .expected = "a0a1" },
+    { .name = "no other than its connector", .connectors = { "uuu", "uu" }, .tried = "a0", .home = 'a', .no_other = true, .expected = "a1a2" },
+    { .name = "nor if that failed twice", .connectors = { "uuu", "uu" }, .tried = "a0a1", .home = 'a', .no_other = true, .expected = "" },
+    { .name = "nor if its service is out of reach", .connectors = { "uuu", "uu" }, .tried = "a0", .home = 'a', .no_other = true, .other_connector = true,
+      .expected = "" },
+    { .name = "but it moves from one that is gone", .connectors = { "cc", "uu" }, .home = 'a', .no_other = true, .expected = "b0b1" },
     { .name = "that is so for all", .connectors = { "uu", "uu" }, .tried = "a0b1", .other_connector = true, .expected = "" },
 };
 
@@ -89,7 +113,7 @@ static struct tunnel_connector *connector_of(const struct row *row, unsigned i)
     struct tunnel_connector *c = mem_zero(sizeof *c);
     atomic_init(&c->refs, 1);
     atomic_init(&c->weight, 1.0);
-    atomic_init(&c->drained, row->drained && strchr(row->drained, 'a' + (int)i));
+    atomic_init(&c->drained_at, row->drained && strchr(row->drained, 'a' + (int)i) ? 1 : 0);
     atomic_init(&c->doubted_at, strchr(row->connectors[i], 'q') ? DOUBTED_AT : 0);
     c->hash = 100 + i;
     c->latitude = c->longitude = NAN;
@@ -149,12 +173,19 @@ static unsigned read_tried(const char *names, struct tunnel_try tried[TUNNEL_TRI
     return n;
 }
 
+static struct tunnel_session session_of(const struct row *row)
+{
+    return (struct tunnel_session){ .connector = row->home ? 100U + (unsigned)(row->home - 'a') : 0,
+                                    .drain_duration = row->keeps ? INT64_MAX : 0, .no_other = row->no_other };
+}
+
 /* The name of the connection chosen; "": none. */
 static void choose_once(struct workers *w, struct tunnel *t, const struct row *row, uint64_t random, char name[3])
 {
     struct tunnel_try tried[TUNNEL_TRIES_MAX];
     struct tunnel_wish wish = { .tried = tried, .n_tried = read_tried(row->tried, tried), .other_connector = row->other_connector,
-                                .has_body = row->has_body, .host = SLICE("app.test"), .random = random, .latitude = NAN, .longitude = NAN };
+                                .has_body = row->has_body, .host = SLICE("app.test"), .random = random, .latitude = NAN, .longitude = NAN,
+                                .session = session_of(row) };
     struct tunnel_opened opened = gate_open(w->all[0], t, NULL, &wish);
     name[0] = 0;
     if (!opened.upstream) {
@@ -201,6 +232,86 @@ static void test_choice(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check_row(&w, &rows[i]);
     workers_clear(&w);
+}
+
+/* Holds is what a session without tries would get of its own connector. */
+static void test_who_is_held(void **state)
+{
+    static const struct {
+        struct row row;
+        bool held;
+    } cases[] = {
+        { { .connectors = { "u", "u" }, .home = 'a' }, true },
+        { { .connectors = { "cd", "u" }, .home = 'a' }, false },
+        { { .connectors = { "u", "u" }, .home = 'c' }, false },
+        { { .connectors = { "u", "u" }, .home = 'a', .drained = "ab" }, false },
+        { { .connectors = { "u", "u" }, .home = 'a', .drained = "ab", .keeps = true }, true },
+        { { .connectors = { "s", "u" }, .home = 'a' }, false },
+    };
+    struct workers w;
+    (void)state;
+    workers_init(&w);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tunnel *t = tunnel_new("c1744f8b-faa1-48a4-9e5c-02ac921467fa", "ams");
+        struct tunnel_session session = session_of(&cases[i].row);
+        tunnel_set_view(t, view_of(&cases[i].row));
+        if (gate_holds(w.all[0], t, &session) != cases[i].held)
+            fail_msg("case %zu", i);
+        gate_clear(w.all[0]);
+        tunnel_unref(t);
+    }
+    workers_clear(&w);
+}
+
+/* --- sessions by a key --- */
+
+enum { KEYS = 3000 };
+
+static unsigned connector_by_key(struct workers *w, struct tunnel *t, uint64_t random, uint64_t key)
+{
+    struct tunnel_wish wish = { .host = SLICE("app.test"), .random = random, .latitude = NAN, .longitude = NAN,
+                                .session = { .key = (key + 1) * UINT64_C(0x9e3779b97f4a7c15) } };
+    struct tunnel_opened opened = gate_open(w->all[0], t, NULL, &wish);
+    assert_non_null(opened.upstream);
+    opened.ops->abort(opened.upstream);
+    return (unsigned)opened.over.connector - 100;
+}
+
+/* By weight, whatever is under way there and whoever asks; who goes takes nobody else's away, and has them back on return. */
+static void test_sessions_by_key(void **state)
+{
+    static const struct row all = { .connectors = { "uu", "BB", "u" } }, without = { .connectors = { "uu", "BB" , "c" } };
+    struct tunnel *t = tunnel_new("c1744f8b-faa1-48a4-9e5c-02ac921467fa", "ams");
+    unsigned count[CONNECTORS] = { 0 };
+    uint8_t home[KEYS];
+    struct workers w;
+    (void)state;
+    workers_init(&w);
+    tunnel_set_view(t, view_of(&all));
+    atomic_store(&t->view->connectors[1].connector->weight, 2.0);
+    tunnel_recount(t);
+    for (unsigned key = 0; key < KEYS; key++) {
+        home[key] = (uint8_t)connector_by_key(&w, t, 0, key);
+        count[home[key]]++;
+    }
+    gate_clear(w.all[0]);
+    for (unsigned key = 0; key < KEYS; key++)
+        assert_int_equal(connector_by_key(&w, t, key * UINT64_C(0x9e3779b97f4a7c15), key), home[key]);
+    assert_in_range(count[0], KEYS / 4 - 120, KEYS / 4 + 120);
+    assert_in_range(count[1], KEYS / 2 - 120, KEYS / 2 + 120);
+    tunnel_set_view(t, view_of(&without));
+    atomic_store(&t->view->connectors[1].connector->weight, 2.0);
+    tunnel_recount(t);
+    for (unsigned key = 0; key < KEYS; key++) {
+        unsigned now = connector_by_key(&w, t, 0, key);
+        assert_true(home[key] == 2 ? now < 2 : now == home[key]);
+    }
+    atomic_store(&t->view->connectors[0].connector->drained_at, 1);
+    tunnel_recount(t);
+    for (unsigned key = 0; key < KEYS; key += 10)
+        assert_int_equal(connector_by_key(&w, t, 0, key), 1);
+    workers_clear(&w);
+    tunnel_unref(t);
 }
 
 /* --- what is not about choosing --- */
@@ -271,6 +382,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_who_is_held),
+        cmocka_unit_test(test_sessions_by_key),
         cmocka_unit_test(test_one_line_only),
         cmocka_unit_test(test_hosts_of_cloudflares_are_nobodys),
         cmocka_unit_test(test_views_follow_one_another),

@@ -615,7 +615,7 @@ static void credentials_file_is_what_cloudflared_reads(void **state)
 
 static bool is_drained(struct fixture *f, const char *tunnel, unsigned connector)
 {
-    return atomic_load(&registry_connector(registry_find(f->control.registry, tunnel), connector_id(connector))->shared->drained);
+    return atomic_load(&registry_connector(registry_find(f->control.registry, tunnel), connector_id(connector))->shared->drained_at) != 0;
 }
 
 static void drains(void **state)

@@ -151,7 +151,7 @@ static bool take(struct tunnel *t, struct connected *w, const struct step *s)
         atomic_store(&line->sick, s->to);
         break;
     case SET_DRAINED:
-        atomic_store(&w->connectors[s->connector]->drained, s->to);
+        atomic_store(&w->connectors[s->connector]->drained_at, s->to);
         break;
     case SET_WEIGHT:
         atomic_store(&w->connectors[s->connector]->weight, (double)s->to);
