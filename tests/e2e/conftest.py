@@ -14,7 +14,7 @@ import certs  # noqa: E402
 import cloudflared  # noqa: E402
 import daemon as daemon_module  # noqa: E402
 import dns  # noqa: E402
-import edge  # noqa: E402
+import edge as edge_module  # noqa: E402
 import hook  # noqa: E402
 import origin as origin_module  # noqa: E402
 import peer as peer_module  # noqa: E402
@@ -88,7 +88,7 @@ def peer(make_peer):
 
 @pytest.fixture
 def public_edge(background, server_tls):
-    made = edge.Edge(background, server_tls)
+    made = edge_module.Edge(background, server_tls)
     yield made
     made.drop()
 
