@@ -3,6 +3,7 @@
 #include "conf/types.h"
 #include "conf/words.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,13 +242,41 @@ static void read_failover_on(struct loader *l, const struct conf_key *k, const s
 const struct conf_type type_failover_on = { "a list of conditions and statuses [ \"reset\", \"502\" ]", "list of text",
                                             .preset = preset_failover_on, .read = read_failover_on };
 
+/* --- when all is down --- */
+
+enum { DOWN_PAGE_MAX = 256 * 1024 };
+
+void finish_down_page(struct loader *l, const struct members *m, void *object)
+{
+    struct down_page *page = object;
+    struct source at = member_place(m, "file");
+    size_t n = 0;
+    if (!page->file || !is_good(l, m))
+        return;
+    char *content = read_regular_file(page->file, DOWN_PAGE_MAX, &n);
+    if (!content && errno == EFBIG)
+        conf_error(l, at, "%s is too large for a page: at most 256 KiB", page->file);
+    else if (!content)
+        conf_error(l, at, "can't read %s: %s", page->file, strerror(errno));
+    else if (!n)
+        conf_error(l, at, "%s is empty: it should hold the page", page->file);
+    if (n) {
+        char *body = arena_alloc(&l->config->arena, n);
+        memcpy(body, content, n);
+        page->body = (struct slice){ body, n };
+    }
+    free(content);
+}
+
 /* --- the whole --- */
 
 static void settle_when_all_down(struct loader *l, const struct members *m, struct load_balancer *lb)
 {
     const char *given = member_text(m, "when_all_down");
     if (!given)
-        lb->when_all_down = lb->fallback_pool ? WHEN_ALL_DOWN_FALLBACK_POOL : WHEN_ALL_DOWN_LEAST_BAD;
+        lb->when_all_down = lb->fallback_pool ? WHEN_ALL_DOWN_FALLBACK_POOL : lb->down_page.file ? WHEN_ALL_DOWN_503 : WHEN_ALL_DOWN_LEAST_BAD;
+    else if (strcmp(given, "page") == 0 && !has_member(m, "down_page"))
+        conf_error(l, member_place(m, "when_all_down"), "`when_all_down = \"page\"` needs a `down_page`");
     else if (strcmp(given, "fallback_pool") == 0 && !has_member(m, "fallback_pool"))
         conf_error(l, member_place(m, "when_all_down"), "`when_all_down = \"fallback_pool\"` needs a `fallback_pool`");
     else if (lb->when_all_down != WHEN_ALL_DOWN_FALLBACK_POOL && has_member(m, "fallback_pool"))

@@ -21,6 +21,7 @@ void finish_rule_match(struct loader *, const struct members *, void *rule);
 void finish_rule_response(struct loader *, const struct members *, void *rule);
 /* What the rule doesn't say is as in the load balancer that it is in, which is complete. */
 void inherit_by_rule(struct loader *, const struct load_balancer *, struct rule *);
+void finish_down_page(struct loader *, const struct members *, void *down_page);
 void finish_load_balancer(struct loader *, const struct members *, void *load_balancer);
 void finish_edge_tunnel(struct loader *, const struct members *, void *edge_tunnel);
 void finish_edge(struct loader *, const struct members *, void *edge);

@@ -466,7 +466,16 @@ static const struct conf_group affinity_group = { .keys = affinity_keys, .at = C
 static const struct conf_choice when_all_down[] = { { "fallback_pool", WHEN_ALL_DOWN_FALLBACK_POOL },
                                                     { "least_bad", WHEN_ALL_DOWN_LEAST_BAD },
                                                     { "503", WHEN_ALL_DOWN_503 },
+                                                    { "page", WHEN_ALL_DOWN_503 },
                                                     { 0 } };
+static const struct conf_key down_page_keys[] = {
+    { "file", READ_FILE(struct down_page, file), .required = true, .help = "The page, at most 256 KiB; read with the configuration." },
+    { "content_type", TEXT(struct down_page, content_type), .fallback = "text/html; charset=utf-8", .help = "What it is." },
+    { "status", COUNT(struct down_page, status), .fallback = "503", .least = "400", .most = "599", .help = "That it is sent with." },
+    { 0 },
+};
+static const struct conf_group down_page_group = { .keys = down_page_keys, .at = offsetof(struct down_page, at), .what = "`down_page`",
+                                                   .finish = finish_down_page };
 static const struct conf_key rule_match_keys[] = {
     { "hosts", OWN(type_hostnames, 0), .most = "1000", .default_text = "any", .help = "Hosts, written as `hostnames`." },
     { "path_prefixes", TEXTS(struct rule, match.path_prefixes), .most = "1000", .default_text = "any",
@@ -540,17 +549,19 @@ static const struct conf_key load_balancer_keys[] = {
       .help = "Sessions that stay at their endpoint; before steering." },
     { "failover", GROUP(failover_group, FIELD(struct load_balancer, failover, struct failover)), .help = "Trying elsewhere." },
     { "when_all_down", CHOICE(struct load_balancer, when_all_down, when_all_down),
-      .default_text = "fallback_pool if there is one, else least_bad",
-      .help = "Where requests go when nothing is healthy." },
+      .default_text = "fallback_pool if there is one, else page if there is one, else least_bad",
+      .help = "Where requests go when nothing is healthy; 503 and page: nowhere." },
+    { "down_page", GROUP(down_page_group, FIELD(struct load_balancer, down_page, struct down_page)), .default_text = "a line of text",
+      .help = "What clients get when there is nobody to send to." },
     { "retry_after", DURATION(struct load_balancer, retry_after), .fallback = "10s", .least = "1s", .most = "1d",
-      .help = "Told to clients with a 503." },
+      .help = "Told to clients with a 503 or `down_page`." },
     { "timeouts", GROUP(timeouts_group, FIELD(struct load_balancer, timeouts, struct timeouts)), .inherits = true,
       .default_text = "the global ones",
       .help = "Its own client_abort, connect, handshake, response_header, response_idle, upgrade_idle, queue, total." },
     { "limits", GROUP(limits_group, FIELD(struct load_balancer, limits, struct limits)), .inherits = true,
       .default_text = "the global ones",
       .help = "Its own body_size." },
-    { "enabled", FLAG(struct load_balancer, enabled), .fallback = "true", .help = "Take part at all; else its hosts are answered 503." },
+    { "enabled", FLAG(struct load_balancer, enabled), .fallback = "true", .help = "Take part at all; else its hosts are answered 503, or with `down_page`." },
     { 0 },
 };
 static const struct conf_group load_balancer_group = { .keys = load_balancer_keys, .size = sizeof(struct load_balancer),

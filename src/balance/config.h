@@ -7,6 +7,7 @@
 #include "balance/session_key.h"
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/slice.h"
 #include "http/cookies.h"
 #include "net/address.h"
 #include "steering/module.h"
@@ -220,6 +221,15 @@ struct affinity_conf {
     nsec_t drain_duration;      /* how long an endpoint or connector that is drained keeps its sessions */
 };
 
+/* What clients get where there is nobody to send to, in place of our own words. */
+struct down_page {
+    const char *file;          /* NULL: none */
+    struct slice body;         /* what it had when the configuration was loaded */
+    const char *content_type;
+    unsigned status;
+    struct source at;
+};
+
 enum when_all_down { WHEN_ALL_DOWN_FALLBACK_POOL, WHEN_ALL_DOWN_LEAST_BAD, WHEN_ALL_DOWN_503 };
 
 struct rule;
@@ -258,6 +268,7 @@ struct load_balancer {
     struct pool *fallback_pool; /* NULL: none */
     enum when_all_down when_all_down;
     nsec_t retry_after;
+    struct down_page down_page;
     struct steering_conf steering;
     struct affinity_conf affinity;
     struct failover failover;

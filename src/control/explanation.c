@@ -245,11 +245,16 @@ static void say_choice(const struct explanation *x, char *out)
         snprintf(out, WORDS, "it was chosen");
 }
 
+static void say_nobody(const struct load_balancer *lb, const char *why, char *out)
+{
+    snprintf(out, WORDS, "%s: %u%s", why, lb->down_page.file ? lb->down_page.status : 503, lb->down_page.file ? ", and the page" : "");
+}
+
 static void say_reason(const struct explanation *x, char *out)
 {
     switch (x->direction) {
     case DIRECT_NO_LOAD_BALANCER: snprintf(out, WORDS, "no load balancer serves this host: 404"); return;
-    case DIRECT_DISABLED: snprintf(out, WORDS, "the load balancer is disabled: 503"); return;
+    case DIRECT_DISABLED: say_nobody(x->load_balancer, "the load balancer is disabled", out); return;
     case DIRECT_RESPONSE: snprintf(out, WORDS, "the rule answers by itself, with status %u", x->rule->response.status); return;
     case DIRECT_TO_ENDPOINTS: break;
     }
@@ -259,7 +264,7 @@ static void say_reason(const struct explanation *x, char *out)
         snprintf(out, WORDS, "those that could be used have all the requests they may have: it waits, up to %g s, then 503",
                  nsec_to_seconds(x->load_balancer->timeouts.queue));
         break;
-    case CHOICE_NONE: snprintf(out, WORDS, "there is nobody to send to: 503"); break;
+    case CHOICE_NONE: say_nobody(x->load_balancer, "there is nobody to send to", out); break;
     }
 }
 

@@ -158,9 +158,9 @@ static bool stand_on_last_resort(const struct load_balancer *lb, const struct po
 {
     if (lb->when_all_down == WHEN_ALL_DOWN_503)
         return false;
-    if (lb->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && fallback && has_anybody(lb->fallback_pool, fallback)) {
-        out->pool = lb->fallback_pool;
-        return true;
+    if (lb->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && fallback) {
+        out->pool = has_anybody(lb->fallback_pool, fallback) ? lb->fallback_pool : NULL;
+        return out->pool;
     }
     for (size_t i = 0; i < lb->n_default_pools; i++) {
         if (!has_anybody(lb->default_pools[i], &censuses[i]))
@@ -185,7 +185,8 @@ static void stand_without_pool(const struct load_balancer *lb, const struct pool
     size_t m = describe_pools(lb, censuses, lb->n_default_pools, out->reason + n, sizeof out->reason - (size_t)n);
     size_t end = (size_t)n + m;
     if (out->state == LB_DOWN)
-        snprintf(out->reason + end, sizeof out->reason - end, ": requests are answered with 503");
+        snprintf(out->reason + end, sizeof out->reason - end, ": requests are answered with %u%s", lb->down_page.file ? lb->down_page.status : 503,
+                 lb->down_page.file ? " and the page" : "");
     else if (out->pool == lb->fallback_pool)
         snprintf(out->reason + end, sizeof out->reason - end, ": traffic goes to the fallback pool %s, health ignored", out->pool->name);
     else

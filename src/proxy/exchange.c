@@ -237,6 +237,20 @@ static nsec_t retry_after_of(const struct exchange *ex)
     return ex->load_balancer && ex->load_balancer->retry_after ? ex->load_balancer->retry_after : 10 * NSEC_PER_SEC;
 }
 
+/* There is nobody to send to. */
+static void answer_by_page_or(struct exchange *ex, const char *why)
+{
+    const struct load_balancer *lb = ex->load_balancer;
+    struct reply reply;
+    if (!lb || !lb->down_page.file) {
+        answer(ex, 503, REASON_NO_ENDPOINT, why, retry_after_of(ex));
+        return;
+    }
+    reply_compose_page(&reply, &lb->down_page, retry_after_of(ex));
+    begin_answer(ex, lb->down_page.status, REASON_NO_ENDPOINT);
+    give_reply(ex, &reply);
+}
+
 void exchange_refuse(struct exchange *ex, unsigned status, enum reason reason)
 {
     answer(ex, status, reason, reason_sentence(reason), status == 503 ? retry_after_of(ex) : 0);
@@ -252,7 +266,7 @@ static void give_up(struct exchange *ex, enum reason reason)
         return;
     }
     switch (reason) {
-    case REASON_NO_ENDPOINT:
+    case REASON_NO_ENDPOINT: answer_by_page_or(ex, reason_sentence(reason)); return;
     case REASON_QUEUE_TIMEOUT:
     case REASON_SHUTDOWN: status = 503; break;
     case REASON_RESPONSE_TIMEOUT:
@@ -768,7 +782,7 @@ static bool admit(struct exchange *ex)
     uint64_t known = ex->message.body == BODY_LENGTH ? ex->message.length : ex->prefix.n;
     switch (direction) {
     case DIRECT_NO_LOAD_BALANCER: answer(ex, 404, REASON_NO_LOAD_BALANCER, reason_sentence(REASON_NO_LOAD_BALANCER), 0); return false;
-    case DIRECT_DISABLED: answer(ex, 503, REASON_NO_ENDPOINT, "the load balancer of this host is disabled", retry_after_of(ex)); return false;
+    case DIRECT_DISABLED: answer_by_page_or(ex, "the load balancer of this host is disabled"); return false;
     case DIRECT_TO_ENDPOINTS:
     case DIRECT_RESPONSE: break;
     }

@@ -2,6 +2,31 @@
 
 #include <stdio.h>
 
+static void add_field(struct reply *r, struct slice name, struct slice value)
+{
+    r->fields[r->message.n_added++] = (struct added_field){ name, value };
+}
+
+static void begin(struct reply *r, unsigned status, bool has_body)
+{
+    r->message = (struct message_out){
+        .status = status,
+        .reason = slice_of(http_status_phrase(status)),
+        .added = r->fields,
+        .body = has_body ? BODY_LENGTH : BODY_NONE,
+        .length = r->body.n,
+        .has_length = has_body,
+    };
+}
+
+static void add_retry_after(struct reply *r, nsec_t retry_after)
+{
+    if (retry_after <= 0)
+        return;
+    snprintf(r->retry_after, sizeof r->retry_after, "%lld", (long long)((retry_after + NSEC_PER_SEC - 1) / NSEC_PER_SEC));
+    add_field(r, SLICE("Retry-After"), slice_of(r->retry_after));
+}
+
 void reply_compose(struct reply *r, unsigned status, const char *why, nsec_t retry_after)
 {
     const char *phrase = http_status_phrase(status);
@@ -9,45 +34,31 @@ void reply_compose(struct reply *r, unsigned status, const char *why, nsec_t ret
     r->body = (struct slice){ r->text, (size_t)n < sizeof r->text ? (size_t)n : sizeof r->text - 1 };
     r->text[r->body.n - 1] = '\n'; /* also where it was cut */
 
-    size_t fields = 0;
-    r->fields[fields++] = (struct added_field){ SLICE("Content-Type"), SLICE("text/plain; charset=utf-8") };
-    r->fields[fields++] = (struct added_field){ SLICE("Cache-Control"), SLICE("no-store") };
+    begin(r, status, true);
+    add_field(r, SLICE("Content-Type"), SLICE("text/plain; charset=utf-8"));
+    add_field(r, SLICE("Cache-Control"), SLICE("no-store"));
     if (status == 405)
-        r->fields[fields++] = (struct added_field){ SLICE("Allow"), SLICE("GET, HEAD, OPTIONS, PUT, DELETE, POST, PATCH") };
-    if (retry_after > 0) {
-        snprintf(r->retry_after, sizeof r->retry_after, "%lld", (long long)((retry_after + NSEC_PER_SEC - 1) / NSEC_PER_SEC));
-        r->fields[fields++] = (struct added_field){ SLICE("Retry-After"), slice_of(r->retry_after) };
-    }
-    r->message = (struct message_out){
-        .status = status,
-        .reason = slice_of(phrase),
-        .added = r->fields,
-        .n_added = fields,
-        .body = BODY_LENGTH,
-        .length = r->body.n,
-        .has_length = true,
-    };
+        add_field(r, SLICE("Allow"), SLICE("GET, HEAD, OPTIONS, PUT, DELETE, POST, PATCH"));
+    add_retry_after(r, retry_after);
+}
+
+void reply_compose_page(struct reply *r, const struct down_page *page, nsec_t retry_after)
+{
+    r->body = page->body;
+    begin(r, page->status, true);
+    add_field(r, SLICE("Content-Type"), slice_of(page->content_type));
+    add_field(r, SLICE("Cache-Control"), SLICE("no-store"));
+    add_retry_after(r, retry_after);
 }
 
 void reply_compose_given(struct reply *r, const struct rule_response *given)
 {
-    bool has_body = given->status != 204;
-    size_t fields = 0;
     r->body = given->body ? slice_of(given->body) : (struct slice){ "", 0 };
+    begin(r, given->status, given->status != 204);
     if (r->body.n)
-        r->fields[fields++] = (struct added_field){ SLICE("Content-Type"),
-                                                    given->content_type ? slice_of(given->content_type) : SLICE("text/plain; charset=utf-8") };
+        add_field(r, SLICE("Content-Type"), given->content_type ? slice_of(given->content_type) : SLICE("text/plain; charset=utf-8"));
     if (given->location)
-        r->fields[fields++] = (struct added_field){ SLICE("Location"), slice_of(given->location) };
-    r->message = (struct message_out){
-        .status = given->status,
-        .reason = slice_of(http_status_phrase(given->status)),
-        .added = r->fields,
-        .n_added = fields,
-        .body = has_body ? BODY_LENGTH : BODY_NONE,
-        .length = r->body.n,
-        .has_length = has_body,
-    };
+        add_field(r, SLICE("Location"), slice_of(given->location));
 }
 
 void reply_count_status(struct worker *w, unsigned status)

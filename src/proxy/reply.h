@@ -16,6 +16,8 @@ struct reply {
 
 /* `why` in words. `retry_after`: 0 for none. The reply points into itself: not to be copied. */
 void reply_compose(struct reply *, unsigned status, const char *why, nsec_t retry_after);
+/* The page of a load balancer that has nobody to send to; points into the configuration. */
+void reply_compose_page(struct reply *, const struct down_page *, nsec_t retry_after);
 /* What a rule answers; points into the configuration. */
 void reply_compose_given(struct reply *, const struct rule_response *);
 /* Counts and logs the refusal of a request that was too broken to become an exchange. `peer`: NULL over a unix socket. */

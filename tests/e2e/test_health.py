@@ -235,6 +235,65 @@ def test_503_when_all_are_down_if_so_wished(serve, make_origin):
     assert daemon.admin("GET", "/readyz").status == 200
 
 
+PAGE = "<h1>Sorry</h1>" * 5000
+
+
+@pytest.mark.parametrize("lb", [{}, {"when_all_down": "page"}, {"when_all_down": "503"}])
+def test_a_page_when_all_are_down(serve, make_origin, folder, lb):
+    (folder / "sorry.html").write_text(PAGE)
+    daemon = down_pools(serve, make_origin, down_page={"file": folder / "sorry.html"}, retry_after="7s", **lb)
+    with daemon.connect() as connection:
+        response = connection.request("GET", "/")
+        assert (response.status, response.get("Retry-After"), response.get("Content-Type")) == (503, "7", "text/html; charset=utf-8")
+        assert response.body == PAGE.encode()
+        head = connection.request("HEAD", "/")
+        assert (head.status, head.get("Retry-After"), head.get("Content-Length"), head.body) == (503, "7", str(len(PAGE)), b"")
+        assert connection.request("POST", "/", body=b"x" * 100_000).body == PAGE.encode()
+    told = daemon.status()["load_balancers"][0]
+    assert told["state"] == "down" and "the page" in told["reason"]
+    assert "the page" in daemon.admin("GET", "/v1/explain?host=app.test").json()["reason"]
+
+
+def test_a_page_is_read_anew_with_a_reload(serve, make_origin, folder):
+    page = folder / "sorry.txt"
+    page.write_text("one")
+    daemon = down_pools(serve, make_origin, down_page={"file": page, "content_type": "text/plain", "status": 599})
+    response = daemon.get()
+    assert (response.status, response.get("Content-Type"), response.body) == (599, "text/plain", b"one")
+    page.write_text("two")
+    assert daemon.get().body == b"one"
+    assert daemon.reload().returncode == 0
+    assert daemon.get().body == b"two"
+    page.write_text("")
+    assert daemon.reload().returncode == 1
+    assert daemon.get().body == b"two"
+    page.write_text("x" * (256 * 1024 + 1))
+    assert daemon.reload().returncode == 1
+
+
+def test_a_page_stands_behind_the_fallback_pool(serve, make_origin, folder):
+    (folder / "sorry.html").write_text(PAGE)
+    daemon = down_pools(serve, make_origin, fallback_pool="b", down_page={"file": folder / "sorry.html"})
+    assert daemon.get().body == b"b\n"
+    assert daemon.cli("endpoint", "drain", "b/b").returncode == 0
+    assert daemon.get().body == PAGE.encode()
+
+
+def test_a_load_balancer_that_is_disabled_has_its_page(serve, make_origin, folder):
+    (folder / "sorry.html").write_text(PAGE)
+    daemon = serve(make_origin(), lb={"enabled": False, "down_page": {"file": folder / "sorry.html"}})
+    assert daemon.get().body == PAGE.encode()
+
+
+def test_status_says_what_requests_get(serve, make_origin):
+    """With nobody left in the fallback pool, the least bad endpoint of another pool is not asked."""
+    daemon = down_pools(serve, make_origin, fallback_pool="b")
+    assert daemon.cli("endpoint", "drain", "b/b").returncode == 0
+    assert daemon.get().status == 503
+    told = wait_until(lambda: [lb for lb in daemon.status()["load_balancers"] if lb["state"] == "down"])
+    assert told[0]["pool"] is None and "503" in told[0]["reason"]
+
+
 def test_minimum_endpoints(serve, make_origin):
     one, two, other = (make_origin(name) for name in ("one", "two", "other"))
     pools = [{"name": "p", "minimum_endpoints": 2, "monitors": ["app"], "endpoints": [endpoint(one), endpoint(two)]},

@@ -679,6 +679,7 @@ static void test_examples_load(void **state)
     make_key_pair("examples/ca");
     make_edge_key_pair("examples/edge");
     write_file("examples/admin.token", "token\n", 0600);
+    write_file("examples/sorry.html", "<h1>Sorry</h1>\n", 0644);
     write_file("examples/access.secret", "secret\n", 0600);
     write_file("examples/hook.secret", SECRET "\n", 0600);
     write_file("examples/ams.secret", "U1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1M=\n", 0600);

@@ -87,6 +87,22 @@ static void test_body_says_why(void **state)
     (void)state;
 }
 
+static void test_a_page_is_sent_as_it_is(void **state)
+{
+    const struct down_page page = { .file = "sorry.html", .body = SLICE("<h1>Sorry\0</h1>"), .content_type = "text/html", .status = 500 };
+    struct reply reply;
+    struct reading r;
+
+    reply_compose_page(&reply, &page, 10 * NSEC_PER_SEC);
+    read_back(&reply, &r);
+    assert_int_equal(r.head.status, 500);
+    assert_true(slice_eq(reply.body, page.body));
+    assert_field(&r, "Content-Type", "text/html");
+    assert_field(&r, "Cache-Control", "no-store");
+    assert_field(&r, "Retry-After", "10");
+    (void)state;
+}
+
 static void test_long_words_are_cut(void **state)
 {
     char why[2 * REPLY_BODY_MAX];
@@ -128,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields_by_status),
         cmocka_unit_test(test_body_says_why),
+        cmocka_unit_test(test_a_page_is_sent_as_it_is),
         cmocka_unit_test(test_long_words_are_cut),
         cmocka_unit_test(test_counts_by_class),
     };

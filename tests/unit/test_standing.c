@@ -140,9 +140,9 @@ static void load_balancer_standing(void **state)
         { down, down, up, WHEN_ALL_DOWN_FALLBACK_POOL, false, LB_FALLBACK, "spare", true,
           "fallback: pool europe is critical (0 of 1 endpoints usable), pool america is critical (0 of 1 endpoints usable): "
           "traffic goes to the fallback pool spare, health ignored" },
-        { drained, down, drained, WHEN_ALL_DOWN_FALLBACK_POOL, false, LB_FALLBACK, "america", true,
-          "fallback: pool europe is critical (0 of 0 endpoints usable, 1 drained or disabled), pool america is critical (0 of 1 endpoints usable): "
-          "traffic goes to the least bad endpoint" },
+        { drained, down, drained, WHEN_ALL_DOWN_FALLBACK_POOL, false, LB_DOWN, NULL, true,
+          "down: pool europe is critical (0 of 0 endpoints usable, 1 drained or disabled), pool america is critical (0 of 1 endpoints usable): "
+          "requests are answered with 503" },
         { down, down, up, WHEN_ALL_DOWN_503, false, LB_DOWN, NULL, true,
           "down: pool europe is critical (0 of 1 endpoints usable), pool america is critical (0 of 1 endpoints usable): requests are answered with 503" },
         { drained, drained, drained, WHEN_ALL_DOWN_LEAST_BAD, false, LB_DOWN, NULL, true,
