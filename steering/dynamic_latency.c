@@ -4,7 +4,9 @@
  *
  * - One without history is tried by one request at a time, the first of them as soon as there is one.
  * - What nobody was sent to for a while is forgotten toward the median of all, not toward nothing: else a far endpoint that is
- *   idle would get a burst. The monitors' probes tell when it is slower than that. */
+ *   idle would get a burst. The monitors' probes tell when it is slower than that.
+ * - Once nothing is left of its figure, the probes speak for it as for one without history: so the fastest is found again after it
+ *   was slow, even where the median is slower than the one in use. */
 #include "steering/draw.h"
 
 #include "base/clock.h"
@@ -16,7 +18,9 @@
 static const double BETTER_BY_SECONDS = 0.005;
 static const double UNTRIED_SECONDS = 1e6; /* what one costs that is being tried: more than any that is known */
 
-static const double FADES_FROM = 0.01;     /* of `decay`: what has been idle for less is as it was */
+static const double FADES_FROM = 0.01;      /* of `decay`: what has been idle for less is as it was */
+
+static const double FORGOTTEN_FROM = 5;     /* decays: e^-5, less than a hundredth is left */
 
 enum { MEDIAN_OF_MANY = 7 };
 
@@ -132,8 +136,9 @@ static double wait_at(const struct group *g, const struct steering_latency *l, d
                       int64_t now)
 {
     double weight = g->table.weights[i] / g->heaviest;
+    bool forgotten = idle_for(g->settings, l, now) >= FORGOTTEN_FROM && !isnan(l->probe_seconds);
 
-    if (!isnan(l->seconds))
+    if (!isnan(l->seconds) && (in_flight > 0 || !forgotten))
         return cost_of_known(g->settings, l, typical, now) * (in_flight + 1) / weight;
     if (in_flight > 0)
         return UNTRIED_SECONDS * (in_flight + 1) / weight;

@@ -106,6 +106,34 @@ static void test_idle_ones_fade_toward_the_median(void **state)
     group_free(g);
 }
 
+/* After five times the decay a probe counts more than what traffic once said; without one, nobody knows better than the median. */
+static void test_a_forgotten_one_is_tried_by_its_probe(void **state)
+{
+    static const struct {
+        double idle, probe;
+        uint32_t in_flight;
+        size_t expected;
+    } cases[] = {
+        { 51, 0.01, 0, 1 }, { 49, 0.01, 0, 0 }, { 51, 0.01, 1, 0 }, { 51, 0.06, 0, 0 }, { 51, 0.048, 0, 0 }, { 51, NAN, 0, 0 }, { 5000, NAN, 0, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct group_under_test *g = latency_group(2);
+        set_latency(g, 0, 0.05);
+        set_latency(g, 1, 0.4);
+        group_update(g);
+        assert_int_equal(group_use(g), 0);
+        g->request.now += (int64_t)(cases[i].idle * (double)SECOND);
+        set_latency(g, 0, 0.05);
+        g->latency[1].probe_seconds = cases[i].probe;
+        g->in_flight[1] = cases[i].in_flight;
+        if (group_choose(g) != cases[i].expected)
+            fail_msg("case %zu", i);
+        group_free(g);
+    }
+}
+
 /* Within a hundredth of the decay nothing fades, for few and for many: those looked at all the time cost no median and no exponential. */
 static void test_what_was_just_seen_has_not_faded(void **state)
 {
@@ -212,6 +240,104 @@ static void test_near_equals_do_not_take_turns(void **state)
     end_trace(&t);
 }
 
+/* --- the same with requests that overlap --- */
+
+enum { FAST, MIDDLE, SLOW, RATE = 20, UNDER_WAY_MAX = 256 };
+
+struct traffic {
+    struct trace trace;
+    struct random arrivals;
+    struct answer {
+        int64_t at;
+        size_t from;
+        double took;
+    } under_way[UNDER_WAY_MAX];
+    size_t n_under_way;
+    size_t last;      /* whom the request before went to */
+    unsigned changes; /* requests that went elsewhere than the one before */
+};
+
+static void take_answer(struct traffic *t, size_t n)
+{
+    struct answer a = t->under_way[n];
+    struct group_under_test *g = t->trace.g;
+
+    t->under_way[n] = t->under_way[--t->n_under_way];
+    g->in_flight[a.from]--;
+    latency_record(t->trace.live[a.from], a.at, a.took, LATENCY_DECAY);
+    g->latency[a.from].seconds = atomic_load(&t->trace.live[a.from]->latency_s);
+    g->latency[a.from].at = a.at;
+}
+
+/* What comes until the next request is sent, in order. */
+static void take_answers(struct traffic *t, int64_t until)
+{
+    for (;;) {
+        size_t first = t->n_under_way;
+        for (size_t i = 0; i < t->n_under_way; i++)
+            if (t->under_way[i].at <= until && (first == t->n_under_way || t->under_way[i].at < t->under_way[first].at))
+                first = i;
+        if (first == t->n_under_way)
+            return;
+        take_answer(t, first);
+    }
+}
+
+static size_t next_request(struct traffic *t, const double *latencies)
+{
+    struct group_under_test *g = t->trace.g;
+    int64_t now = g->request.now + (int64_t)(-log(1 - random_unit(&t->arrivals)) / RATE * (double)SECOND);
+
+    take_answers(t, now);
+    g->request.now = now;
+    size_t i = group_use(g);
+    g->in_flight[i]++;
+    assert_true(t->n_under_way < UNDER_WAY_MAX);
+    t->under_way[t->n_under_way++] = (struct answer){ now + (int64_t)(latencies[i] * (double)SECOND), i, latencies[i] };
+    t->changes += i != t->last;
+    t->last = i;
+    return i;
+}
+
+/* Twenty a second, at random; the fastest degrades and recovers, as the monitors see too. A spell of more requests than usual may go to
+ * the next by one or two: that is no oscillation. */
+static void test_a_trace(void **state)
+{
+    static const double healthy[] = { 0.01, 0.05, 0.2 }, degraded[] = { 0.4, 0.05, 0.2 };
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct traffic t = { .arrivals = { seed } };
+        unsigned on_fast = 0, left_late = 0, stayed = 0, returned = 0;
+        start_trace(&t.trace);
+        for (unsigned i = 0; i < 60; i++)
+            on_fast += next_request(&t, healthy) == FAST;
+        assert_true(on_fast >= 57);
+        t.changes = 0;
+        for (unsigned i = 0; i < 200; i++)
+            on_fast += next_request(&t, healthy) == FAST;
+        assert_true(on_fast >= 257 - 4 && t.changes <= 4);
+
+        for (unsigned i = 0; i < 200; i++) {
+            size_t chosen = next_request(&t, degraded);
+            left_late += chosen == FAST;
+            stayed += chosen == MIDDLE;
+        }
+        assert_true(left_late <= 10);
+        assert_true(stayed >= 180);
+
+        for (unsigned i = 0; i < 3; i++)
+            t.trace.g->latency[i].probe_seconds = healthy[i];
+        for (unsigned i = 0; i < 60 * RATE; i++)
+            next_request(&t, healthy);
+        t.changes = 0;
+        for (unsigned i = 0; i < 200; i++)
+            returned += next_request(&t, healthy) == FAST;
+        assert_true(returned >= 196 && t.changes <= 4);
+        end_trace(&t.trace);
+    }
+}
+
 /* --- many --- */
 
 static void test_many_avoid_the_slow(void **state)
@@ -264,9 +390,11 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_the_one_in_use_is_kept),
         cmocka_unit_test(test_idle_ones_fade_toward_the_median),
+        cmocka_unit_test(test_a_forgotten_one_is_tried_by_its_probe),
         cmocka_unit_test(test_what_was_just_seen_has_not_faded),
         cmocka_unit_test(test_finds_the_fastest_and_leaves_it_when_it_degrades),
         cmocka_unit_test(test_near_equals_do_not_take_turns),
+        cmocka_unit_test(test_a_trace),
         cmocka_unit_test(test_many_avoid_the_slow),
         cmocka_unit_test(test_many_try_new_ones_one_request_at_a_time),
         cmocka_unit_test(test_decay_is_told),
