@@ -395,6 +395,44 @@ static void test_all_policies_keep_the_rules(void **state)
     (void)state;
 }
 
+/* Pools 1 : 3, in each the endpoints 1 : 4, over 100,000 requests within 1 %. Sessions' keys bring `hash` to both levels. */
+static void test_weights_count_at_both_levels(void **state)
+{
+    static const struct {
+        const char *policy;
+        bool keys;
+    } cases[] = { { "random", false }, { "round_robin", false }, { "hash", false }, { "round_robin", true } };
+    static const double of_pools[POOLS] = { 1, 3 };
+    enum { REQUESTS = 100000 };
+
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        struct scene *s = scene_new(cases[n].policy);
+        struct random random = { .state = 1 + n };
+        unsigned counts[POOLS][EACH] = { 0 };
+        s->worker.random = random;
+        s->list.weights = of_pools;
+        for (unsigned p = 0; p < POOLS; p++) { /* no hash is another's: what is between pools must not tell what is within */
+            s->pools[p].hash = random_u64(&random);
+            s->e[p][0].hash = random_u64(&random);
+            s->e[p][1].hash = random_u64(&random);
+            s->e[p][1].weight = 4;
+        }
+        for (unsigned i = 0; i < REQUESTS; i++) {
+            s->ex.session.key = cases[n].keys ? random_u64(&random) | 1 : 0;
+            assert_int_equal(choose(&s->ex), CHOICE_MADE);
+            counts[s->ex.endpoint->pool->index][s->ex.endpoint->order]++;
+        }
+        for (unsigned p = 0; p < POOLS; p++)
+            for (unsigned i = 0; i < EACH; i++) {
+                double expected = of_pools[p] / 4 * (i ? 0.8 : 0.2);
+                if (fabs((double)counts[p][i] / REQUESTS - expected) > 0.01)
+                    fail_msg("%s: %u/%u got %u", cases[n].policy, p, i, counts[p][i]);
+            }
+        scene_free(s);
+    }
+    (void)state;
+}
+
 /* --- sessions --- */
 
 static struct scene *scene_with_session(unsigned p, unsigned i)
@@ -572,6 +610,7 @@ int main(void)
         cmocka_unit_test(test_probe_has_one_choice),
         cmocka_unit_test(test_epoch),
         cmocka_unit_test(test_all_policies_keep_the_rules),
+        cmocka_unit_test(test_weights_count_at_both_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

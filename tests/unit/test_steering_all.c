@@ -184,6 +184,141 @@ static void test_one_that_is_removed_is_chosen_no_more(void **state)
     }
 }
 
+/* --- shares --- */
+
+/* By order alone: equals don't share. */
+static bool goes_by_order(const struct steering_policy *p)
+{
+    return strcmp(p->name, "off") == 0 || strcmp(p->name, "geo") == 0;
+}
+
+static size_t use_with_key(struct group_under_test *g, struct random *keys)
+{
+    g->request.key = random_u64(keys) | 1;
+    return group_use(g);
+}
+
+/* Ids are hashes of names. */
+static void spread_ids(struct group_under_test *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        struct random names = { g->candidates[i].id };
+        g->candidates[i].id = random_u64(&names);
+    }
+}
+
+/* Nobody has anything to do, no latency and no place is known: all have the same share, few or many, but for a ring's unevenness. */
+static void test_equals_share(void **state)
+{
+    static const struct {
+        size_t n;
+        double at_most; /* 99.9 % of the chi-square distribution at n - 1 degrees of freedom */
+    } sizes[] = { { 4, 16.3 }, { 32, 61.1 }, { 64, 103.4 } };
+
+    (void)state;
+    FOR_EACH_POLICY(p)
+        for (unsigned s = 0; s < 3; s++) {
+            bool ring = strcmp((*p)->name, "hash") == 0 && sizes[s].n > 32;
+            if (goes_by_order(*p) || ring)
+                continue;
+            struct group_under_test *g = plain(*p, sizes[s].n);
+            unsigned counts[64] = { 0 };
+            struct random keys = { 3 };
+            spread_ids(g);
+            group_update(g);
+            for (unsigned i = 0; i < 64000; i++)
+                counts[use_with_key(g, &keys)]++;
+            if (chi_square(g, counts) >= sizes[s].at_most)
+                fail_msg("%s, %zu: %f", (*p)->name, sizes[s].n, chi_square(g, counts));
+            group_free(g);
+        }
+}
+
+/* Those that promise shares. By load that holds where all take equally long, and where each has so many requests under way that one more
+ * hardly counts: of idle ones the heaviest gets the next. */
+static const struct {
+    const char *name;
+    bool by_load;
+} by_weight[] = {
+    { "hash", false }, { "least_connections", true }, { "least_outstanding_requests", true }, { "random", false }, { "round_robin", false },
+};
+enum { BY_WEIGHT = sizeof by_weight / sizeof *by_weight, REQUESTS = 100000, UNDER_WAY_EACH = 100, UNDER_WAY_MAX = 100 * UNDER_WAY_EACH };
+
+/* The request that began so many before ends when the next one comes. */
+static void count_shares(struct group_under_test *g, unsigned *counts)
+{
+    static size_t under_way[UNDER_WAY_MAX];
+    size_t n = g->n * UNDER_WAY_EACH < UNDER_WAY_MAX ? g->n * UNDER_WAY_EACH : UNDER_WAY_MAX;
+    struct random keys = { 5 };
+
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        size_t chosen = use_with_key(g, &keys), *slot = &under_way[i % n];
+        if (i >= n) {
+            g->in_flight[*slot]--;
+            g->connections[*slot]--;
+        }
+        *slot = chosen;
+        g->in_flight[chosen]++;
+        g->connections[chosen]++;
+        counts[chosen]++;
+    }
+}
+
+/* Each within 1 % of all. Many are counted together by weight. */
+static void test_shares_are_within_a_hundredth(void **state)
+{
+    static const double weights[] = { 1, 2.5, 0, 6, 0.5 };
+    static const size_t sizes[] = { 5, 30, 100, 1000 };
+
+    (void)state;
+    for (unsigned p = 0; p < BY_WEIGHT; p++)
+        for (unsigned s = 0; s < 4; s++) {
+            if (by_weight[p].by_load && sizes[s] * UNDER_WAY_EACH > UNDER_WAY_MAX)
+                continue;
+            struct group_under_test *g = plain(steering_find(by_weight[p].name), sizes[s]);
+            unsigned counts[GROUP_MAX] = { 0 };
+            double shares[5] = { 0 };
+            spread_ids(g);
+            for (size_t i = 0; i < g->n; i++)
+                g->candidates[i].weight = weights[i % 5];
+            group_update(g);
+            count_shares(g, counts);
+            for (size_t i = 0; i < g->n; i++)
+                shares[i % 5] += (double)counts[i] / REQUESTS;
+            for (unsigned i = 0; i < 5; i++)
+                if (fabs(shares[i] - weights[i] / 10) > 0.01 || (weights[i] == 0 && shares[i] > 0))
+                    fail_msg("%s, %zu: %f of weight %f", by_weight[p].name, sizes[s], shares[i], weights[i]);
+            group_free(g);
+        }
+}
+
+/* Whoever is gone leaves its share to the others by their weights; the shares among those that stay are what they were. */
+static void test_one_removed_leaves_the_others_in_proportion(void **state)
+{
+    static const double weights[] = { 1, 2, 3, 4 };
+
+    (void)state;
+    for (unsigned p = 0; p < BY_WEIGHT; p++)
+        for (unsigned struck = 0; struck < 2; struck++) {
+            struct group_under_test *g = plain(steering_find(by_weight[p].name), 4);
+            unsigned counts[GROUP_MAX] = { 0 };
+            spread_ids(g);
+            for (size_t i = 0; i < 4; i++)
+                g->candidates[i].weight = weights[i];
+            if (struck)
+                group_strike_out(g, 3, true);
+            else
+                g->candidates[3].weight = 0;
+            group_update(g);
+            count_shares(g, counts);
+            assert_int_equal(counts[3], 0);
+            for (size_t i = 0; i < 3; i++)
+                if (fabs((double)counts[i] / REQUESTS - weights[i] / 6) > 0.01)
+                    fail_msg("%s: %u of weight %f", by_weight[p].name, counts[i], weights[i]);
+            group_free(g);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +332,9 @@ int main(void)
         cmocka_unit_test(test_random_groups_never_yield_who_must_not_be_chosen),
         cmocka_unit_test(test_choose_is_pure),
         cmocka_unit_test(test_one_that_is_removed_is_chosen_no_more),
+        cmocka_unit_test(test_equals_share),
+        cmocka_unit_test(test_shares_are_within_a_hundredth),
+        cmocka_unit_test(test_one_removed_leaves_the_others_in_proportion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
