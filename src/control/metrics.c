@@ -132,6 +132,7 @@ static const struct worker_row worker_counter_rows[] = {
     WORKER_ROW(extra_responses, "extra_responses", "Bytes that an endpoint sent beyond its response; the connection was closed."),
     WORKER_ROW(panic_choices, "panic_choices", "Requests sent to an endpoint held to be down because all were."),
     WORKER_ROW(fallback_choices, "fallback_choices", "Requests sent to a fallback pool because no pool was usable."),
+    WORKER_ROW(geoip_lookups, "geoip_lookups", "Look-ups in the databases of places; who asks again is remembered."),
 };
 
 static const struct worker_row worker_gauge_rows[] = {

@@ -12,7 +12,7 @@ struct worker_counters {
     _Atomic uint64_t connections_accepted, connections_refused, tls_handshakes, tls_resumed, tls_failures;
     _Atomic uint64_t requests, responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx, upgrades;
     _Atomic uint64_t bytes_from_clients, bytes_to_clients, bytes_to_upstreams, bytes_from_upstreams;
-    _Atomic uint64_t retries, retries_refused_by_budget, reuse_races, extra_responses, panic_choices, fallback_choices;
+    _Atomic uint64_t retries, retries_refused_by_budget, reuse_races, extra_responses, panic_choices, fallback_choices, geoip_lookups;
     _Atomic uint64_t failures[REASONS]; /* how exchanges ended, by reason */
     _Atomic int64_t connections, exchanges, upstreams, upgraded; /* open now */
     struct histogram latency;            /* of whole exchanges */

@@ -53,17 +53,24 @@ static void address_key(const struct address *a, uint8_t out[static 16])
     memcpy(out + 12, &a->v4.sin_addr, 4);
 }
 
-static void find(struct locator *l, const struct address *client, struct place *out)
+static void look_up(struct worker *w, const struct address *client, struct place *out)
 {
+    counter_add(&w->counters.geoip_lookups, 1);
+    geoip_find(w->locator.geoip, client, out);
+}
+
+static void find(struct worker *w, const struct address *client, struct place *out)
+{
+    struct locator *l = &w->locator;
     uint8_t key[16];
     if (!l->known) {
-        geoip_find(l->geoip, client, out);
+        look_up(w, client, out);
         return;
     }
     address_key(client, key);
     struct located *known = &l->known[XXH3_64bits(key, sizeof key) % KNOWN];
     if (!known->used || memcmp(known->address, key, sizeof key) != 0) {
-        geoip_find(l->geoip, client, &known->place);
+        look_up(w, client, &known->place);
         memcpy(known->address, key, sizeof key);
         known->used = true;
     }
@@ -80,6 +87,6 @@ const struct place *locate(struct exchange *ex)
     ex->place = place_unknown;
     const struct address *client = look_at_slot(l) ? forward_client(ex, &room) : NULL;
     if (client)
-        find(l, client, &ex->place);
+        find(ex->worker, client, &ex->place);
     return &ex->place;
 }

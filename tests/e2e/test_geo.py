@@ -69,6 +69,30 @@ def test_a_stranger_says_nothing_of_where_he_is(mapped):
     assert ask(daemon, "192.0.2.1") == "world"
 
 
+def test_each_client_is_looked_up_once(mapped, database):
+    """On a kept connection, also where the trusted proxy at its other end speaks for several clients by turns, and anew with new databases."""
+    daemon = mapped()
+    where = {"192.0.2.1": "germany", "198.51.100.1": "west", "203.0.112.1": "world"}
+
+    def looked_up():
+        return daemon.metric("penstock_geoip_lookups_total")
+
+    def ask_all(connection, clients):
+        for client in clients:
+            assert connection.request(headers=[("X-Forwarded-For", client)]).body.decode().strip() == where[client]
+
+    with daemon.connect() as connection:
+        ask_all(connection, ["192.0.2.1"] * 20)
+        assert looked_up() == 1
+        ask_all(connection, list(where) * 20)
+        assert looked_up() == 3
+        make_database(database, ROWS.replace("DE", "FR"))
+        where["192.0.2.1"] = "europe"
+        wait_until(lambda: connection.request(headers=[("X-Forwarded-For", "192.0.2.1")]).body.decode().strip() == "europe")
+        ask_all(connection, list(where) * 20)
+        assert looked_up() == 6
+
+
 def test_within_a_list_the_policy_decides(mapped, origins):
     daemon = mapped(lb={"country_pools": {"DE": ["germany", "europe"]}, "steering": {"policy": "geo"}})
     assert ask(daemon, "192.0.2.1") == "germany"
