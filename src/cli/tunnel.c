@@ -192,6 +192,54 @@ static void write_drift(const json_t *tunnel, struct text *out)
     }
 }
 
+static unsigned count_followers(const json_t *connectors)
+{
+    size_t i;
+    json_t *connector;
+    unsigned n = 0;
+
+    json_array_foreach (connectors, i, connector) {
+        const char *state = format_string(json_object_get(connector, "configuration"), "state");
+        n += state && strcmp(state, "applied") == 0;
+    }
+    return n;
+}
+
+static void write_refusals(const json_t *connectors, struct text *out)
+{
+    size_t i;
+    json_t *connector;
+
+    json_array_foreach (connectors, i, connector) {
+        const json_t *configuration = json_object_get(connector, "configuration");
+        const char *state = format_string(configuration, "state"), *answer = format_string(configuration, "answer");
+        struct text line = { 0 };
+        if (!state || (strcmp(state, "refused") != 0 && strcmp(state, "unanswered") != 0))
+            continue;
+        text_addf(&line, "by connector %s: %s", format_string(connector, "id"), answer && *answer ? answer : "no answer");
+        write_line(out, "REFUSED:", line.p);
+        text_clear(&line);
+    }
+}
+
+/* Whose rules its connectors follow. */
+static void write_rules(const json_t *tunnel, struct text *out)
+{
+    const json_t *connectors = json_object_get(tunnel, "connectors");
+    const char *source = format_string(tunnel, "config_source");
+    size_t n = json_array_size(json_object_get(json_object_get(tunnel, "config"), "ingress"));
+    struct text line = { 0 };
+
+    if (source && strcmp(source, "pushed") == 0)
+        text_addf(&line, "of the edge, version %lld: %u of %zu connectors follow them",
+                  (long long)json_integer_value(json_object_get(tunnel, "config_version")), count_followers(connectors), json_array_size(connectors));
+    else if (n)
+        text_addf(&line, "of its connectors' own: %zu", n);
+    write_line(out, "RULES:", line.p);
+    write_refusals(connectors, out);
+    text_clear(&line);
+}
+
 static void print_tunnel(const json_t *tunnel, bool wide)
 {
     struct terminal terminal;
@@ -208,6 +256,8 @@ static void print_tunnel(const json_t *tunnel, bool wide)
     write_line(&out, "SINCE:", format_string(tunnel, "since"));
     write_line(&out, "WHY:", format_reason(tunnel, format_string(tunnel, "status")));
     write_line(&out, "ENDPOINTS:", endpoints);
+    if (is_ours(tunnel))
+        write_rules(tunnel, &out);
     write_drift(tunnel, &out);
     write_connectors(tunnel, &terminal, &out);
     if (wide)

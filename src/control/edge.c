@@ -46,7 +46,7 @@ static bool find_files(const struct edge *e, const struct edge_conf *conf, struc
 {
     if (!conf->cert && !e->control->state_dir) {
         snprintf(error, 256, "%s", "the edge's certificate can't be kept without a state directory: give --state-dir, or edge.cert, "
-                                   "edge.key and edge.ca");
+                                   "edge.key and edge.ca_file");
         return false;
     }
     if (!conf->cert)

@@ -14,6 +14,7 @@ enum {
 };
 #define PUSH_ANSWER_WAIT (10 * NSEC_PER_SEC) /* for the answer, and before that for a connection that can carry it */
 #define PUSH_AGAIN_AFTER (500 * NSEC_PER_MSEC)
+#define PUSH_LOST_WAIT (60 * NSEC_PER_SEC)   /* in a rolling change, for connectors that left to come back */
 
 enum push_state {
     PUSH_NONE,
@@ -116,7 +117,8 @@ struct tunnels {
     uint64_t last_line;
     struct refusals refusals;
     struct tunnel_entry *rolling;    /* whose turn it is in a rolling change; NULL: nobody's */
-    bool change_waits;               /* some tunnel may be waiting for its turn: of thousands at rest none is looked at */
+    nsec_t rolling_lost_at;          /* monotonic: since when that one has no connector; 0: it has */
+    bool change_waits;               /* a connected tunnel may be waiting for its turn: of thousands at rest none is looked at */
     bool any_restless;               /* likewise */
     struct drift *drifts;            /* uthash, by subject */
     bool drift_dirty;                /* they are to be found anew, */

@@ -128,6 +128,7 @@ bool control_reload(struct control *control, struct conf_messages *messages)
     struct config *config = load(control, messages);
     if (config) {
         publish(control, config);
+        tunnels_push_again(control->registry);
         tell_reloaded(control, messages);
         control->last_rejection[0] = '\0';
     } else {

@@ -167,7 +167,7 @@ void tell_push_refused(struct control *control, const struct tunnel *tunnel, con
     char of[VERDICT_TEXT_SIZE];
     snprintf(of, sizeof of, "push:%s", tunnel->id);
     bus_publish(control->bus, "tunnel.config_refused", of, SEVERITY_WARNING, false,
-                json_pack("{s:o, s:s, s:i, s:o, s:b}", "tunnel", tunnel_json(tunnel->id, tunnel->name), "connector", connector, "version", version,
+                json_pack("{s:o, s:s?, s:i, s:o, s:b}", "tunnel", tunnel_json(tunnel->id, tunnel->name), "connector", connector, "version", version,
                           "answer", reason_json(answer), "halted", halted));
 }
 

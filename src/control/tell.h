@@ -16,7 +16,7 @@ void tell_edge_tunnel(struct control *, const struct tunnel *, const struct tunn
 /* Rules that differ from `other`'s, a tunnel's or a connector's, in words. `subject`: POOL/ENDPOINT, or the tunnel's id. `over`: they don't any
  * more. */
 void tell_drift(struct control *, const struct tunnel *, const char *subject, const char *other, const char *words, bool over);
-/* A connector did not take what was pushed; `halted`: and so no other tunnel gets it. */
+/* A connector did not take what was pushed, or (NULL) all of the tunnel's left with it; `halted`: and so no other tunnel gets it. */
 void tell_push_refused(struct control *, const struct tunnel *, const char *connector, int version, const char *answer, bool halted);
 /* The name of an endpoint can't be refreshed and its last addresses serve on (`problem`), or it can again (NULL). */
 void tell_name(struct control *, const struct endpoint_record *, const char *problem);

@@ -22,6 +22,8 @@ void tunnels_free(struct tunnels *);
 bool tunnels_load(struct tunnels *, char error[256]);
 /* The configuration that comes into force: its tunnels, limits, replica steering, ingress. Called before it is published. */
 void tunnels_set_config(struct tunnels *, const struct config *);
+/* Rules that a connector refused, or that a change which went no further did not bring to it, are pushed again: the operator reloaded. */
+void tunnels_push_again(struct tunnels *);
 /* By UUID or name; NULL: none. The reference stays the registry's. */
 struct tunnel *tunnels_find(struct tunnels *, const char *id_or_name);
 /* Gives the endpoints of our edge their tunnels: of a configuration that is about to be published. */

@@ -101,8 +101,11 @@ void registry_push_line_closed(struct tunnel_entry *e, struct connector_entry *c
 
 void registry_push_on_registration(struct tunnel_entry *e, struct connector_entry *c)
 {
-    if (needs_push(e, c) && !is_under_way(c) && !e->rolling)
-        begin(e, c, e->tunnels->monotonic());
+    struct tunnels *t = e->tunnels;
+    bool waits = e->rolling && t->rolling != e;
+    t->change_waits |= waits;
+    if (needs_push(e, c) && !is_under_way(c) && !waits)
+        begin(e, c, t->monotonic());
 }
 
 /* --- the answer --- */
@@ -193,15 +196,30 @@ void registry_set_ingress(struct tunnel_entry *e, const struct edge_ingress *ing
     e->pushed = ingress ? ingress_read(ingress->json, strlen(ingress->json)) : NULL;
     e->ingress_hash = hash;
     e->rolling = ingress && e->n_lines;
+    if (e->tunnels->rolling == e) /* what it has its turn for is no longer true */
+        e->tunnels->rolling = NULL;
     e->tunnels->change_waits |= e->rolling;
     if (!ingress)
         log_notice("edge", "tunnel %s has no rules in the configuration any more: its connectors keep those they have",
                    e->tunnel->name);
 }
 
+void tunnels_push_again(struct tunnels *t)
+{
+    for (struct tunnel_entry *e = t->entries; e; e = e->hh.next)
+        for (unsigned i = 0; i < e->n_connectors; i++) {
+            struct connector_entry *c = e->connectors[i];
+            if (c->push.state == PUSH_REFUSED)
+                set_state(c, PUSH_NONE, 0);
+            e->rolling |= needs_push(e, c) && !is_under_way(c);
+            t->change_waits |= e->rolling;
+        }
+}
+
 static void begin_turn(struct tunnel_entry *e, nsec_t now)
 {
     e->tunnels->rolling = e;
+    e->tunnels->rolling_lost_at = 0;
     for (unsigned i = 0; i < e->n_connectors; i++)
         if (needs_push(e, e->connectors[i]) && e->connectors[i]->push.state != PUSH_SENT)
             begin(e, e->connectors[i], now);
@@ -215,17 +233,42 @@ static bool turn_is_over(const struct tunnel_entry *e)
     return true;
 }
 
+/* Those without a connector have their turn when one is back. */
 static struct tunnel_entry *next_in_turn(const struct tunnels *t)
 {
     struct tunnel_entry *e = t->entries;
-    while (e && !e->rolling)
+    while (e && !(e->rolling && registry_count_lines(e, NULL)))
         e = e->hh.next;
     return e;
 }
 
+/* Perhaps the rules did it. */
+static void halt_for_lost(struct tunnel_entry *e)
+{
+    static const char why[] = "its connectors left when they got it, and none came back";
+    log_warning("edge", "tunnel %s: version %d of its configuration: %s: the change goes no further", e->tunnel->name, e->memory.version, why);
+    tell_push_refused(e->tunnels->control, e->tunnel, NULL, e->memory.version, why, true);
+    stop_rolling(e->tunnels);
+}
+
+/* While one has lost its connectors no other is touched. */
+static bool is_over(struct tunnels *t, nsec_t now)
+{
+    struct tunnel_entry *e = t->rolling;
+    if (e->deleted || !e->rolling || registry_count_lines(e, NULL)) {
+        t->rolling_lost_at = 0;
+        return turn_is_over(e);
+    }
+    if (!t->rolling_lost_at)
+        t->rolling_lost_at = now;
+    if (now - t->rolling_lost_at >= PUSH_LOST_WAIT)
+        halt_for_lost(e);
+    return false;
+}
+
 void registry_roll(struct tunnels *t)
 {
-    if (t->rolling && !turn_is_over(t->rolling))
+    if (t->rolling && !is_over(t, t->monotonic()))
         return;
     if (t->rolling)
         t->rolling->rolling = false;

@@ -137,6 +137,7 @@ def test_rules_are_pushed(make_edge, kind):
         load.wait_for_more(50)
     assert load.failures == []
     wait_until(lambda: all(edge.tunnel(n)["config"]["ingress"] == OTHER_RULES for n in ("ams", "fra")))
+    assert "RULES:     of the edge, version 2: 1 of 1 connectors follow them\n" in edge.daemon.cli("tunnel", "info", "ams").stdout
     assert not events(edge, "tunnel.config_drift", "fra")
 
 
@@ -150,6 +151,7 @@ def test_drift_is_told(make_edge, kind):
     event = wait_until(lambda: events(edge, "tunnel.config_drift", "fra"), 30)[0]
     assert event["data"]["difference"] == words and event["data"]["compared_with"] == "ams"
     shown = edge.daemon.cli("tunnel", "info", "fra").stdout
+    assert "RULES:     of its connectors' own: 2\n" in shown
     assert f"DRIFT:     as pool/fra, its rules differ from those of ams: {words}\n" in shown
 
 

@@ -908,6 +908,98 @@ static void a_change_does_not_wait_for_ever(void **state)
     assert_int_equal(count_pushes(f), 2);
 }
 
+static void a_refused_change_is_tried_again_by_a_reload(void **state)
+{
+    struct fixture *f = begin_change(state);
+    pass(f, 0.3);
+    answer(f, AMS, 1, 2, false, 1);
+    pass(f, 5);
+    put_in_force(f, load(PUSHING("http://b"))); /* as when a tunnel joins */
+    pass(f, 5);
+    assert_int_equal(count_pushes(f), 1);
+    tunnels_push_again(f->control.registry);
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 2); /* to the same tunnel, and no other before that took it */
+    answer(f, AMS, 1, 2, true, 2);
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 3);
+    answer(f, FRA, 3, 2, true, 2);
+    tunnels_push_again(f->control.registry);
+    pass(f, 5);
+    assert_int_equal(count_pushes(f), 3);
+}
+
+/* Rules may be what connectors die of. */
+static void a_change_leaves_no_two_tunnels_without_connectors(void **state)
+{
+    struct fixture *f = restart(state, *state, PUSHING("http://a"));
+    uint64_t line = dial(f, AMS, 1, 0);
+    dial(f, FRA, 3, 0);
+    pass(f, 0.2);
+    answer(f, AMS, 1, 1, true, 1);
+    answer(f, FRA, 3, 1, true, 1);
+    forget_posts(f);
+    put_in_force(f, load(PUSHING("http://b")));
+    pass(f, 0.3);
+    lose(f, AMS, line);
+    pass(f, 30);
+    assert_int_equal(count_pushes(f), 1);
+    line = dial(f, AMS, 4, 0);
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 2);
+    lose(f, AMS, line);
+    pass(f, 59);
+    gather_events(f);
+    assert_int_equal(count_events(f, "tunnel.config_refused push:" AMS), 0);
+    pass(f, 2);
+    gather_events(f);
+    assert_int_equal(count_events(f, "tunnel.config_refused push:" AMS), 1);
+    dial(f, AMS, 5, 0);
+    pass(f, 0.3);
+    answer(f, AMS, 5, 2, true, 2);
+    pass(f, 5);
+    assert_int_equal(count_pushes(f), 3); /* it has them, the other none before it is told */
+    tunnels_push_again(f->control.registry);
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 4);
+}
+
+static void who_is_gone_before_its_turn_is_passed_over(void **state)
+{
+    struct fixture *f = restart(state, *state, PUSHING("http://a"));
+    uint64_t line = dial(f, AMS, 1, 0);
+    dial(f, FRA, 3, 0);
+    pass(f, 0.2);
+    answer(f, AMS, 1, 1, true, 1);
+    answer(f, FRA, 3, 1, true, 1);
+    forget_posts(f);
+    put_in_force(f, load(PUSHING("http://b")));
+    lose(f, AMS, line);
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 1);
+    answer(f, FRA, 3, 2, true, 2);
+    pass(f, 5);
+    dial(f, AMS, 1, 0);
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 2);
+}
+
+/* The second change comes between a connector's answer and the next turn. */
+static void a_change_in_the_middle_of_another_is_not_lost(void **state)
+{
+    struct fixture *f = begin_change(state);
+    pass(f, 0.3);
+    answer(f, AMS, 1, 2, true, 2);
+    put_in_force(f, load(PUSHING("http://c")));
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 2);
+    assert_non_null(strstr(last_push(f)->text, "http://c"));
+    answer(f, AMS, 1, 3, true, 3);
+    pass(f, 0.3);
+    assert_int_equal(count_pushes(f), 3);
+    answer(f, FRA, 3, 3, true, 3);
+}
+
 static void report(struct fixture *f, const char *tunnel, unsigned connector, const char *json)
 {
     tunnels_on_local_configuration(&f->control, tunnel, connector_id(connector), json, strlen(json));
@@ -1079,6 +1171,10 @@ int main(void)
         WITH_REGISTRY(a_change_goes_from_tunnel_to_tunnel),
         WITH_REGISTRY(a_change_that_is_refused_goes_no_further),
         WITH_REGISTRY(a_change_does_not_wait_for_ever),
+        WITH_REGISTRY(a_refused_change_is_tried_again_by_a_reload),
+        WITH_REGISTRY(a_change_leaves_no_two_tunnels_without_connectors),
+        WITH_REGISTRY(who_is_gone_before_its_turn_is_passed_over),
+        WITH_REGISTRY(a_change_in_the_middle_of_another_is_not_lost),
         WITH_REGISTRY(drift_within_a_pool),
         WITH_REGISTRY(drift_within_a_tunnel),
         WITH_REGISTRY(joins_when_it_first_connects),
