@@ -45,7 +45,8 @@ struct edge_worker {
     void *policy_config;
     const struct steering_policy *keyed_policy; /* for sessions that are a matter of a key */
     void *keyed_config;
-    struct list relays;            /* both kinds of halves, so that they can be ended with the worker */
+    struct list relay_fronts, relay_backs; /* so that they can be ended with the worker */
+    bool ended;                    /* being freed: what is still in the mailbox is told nobody */
     ev_check check;
     ev_prepare prepare;
     ev_idle not_yet;               /* runs while something is dirty: the loop must not wait */

@@ -354,7 +354,7 @@ static struct tunnel_opened open_way(struct edge_worker *w, struct way way, stru
         opened.upstream = c ? edge_stream_new(c, &exchange_stream_user, ex, &opened.reason) : NULL;
     } else {
         opened.ops = &relay_front_ops;
-        opened.upstream = relay_front_new(w, ex, atomic_load_explicit(&l->worker, memory_order_relaxed), l->id);
+        opened.upstream = relay_front_new(w, ex, l);
         opened.reason = REASON_INTERNAL;
     }
     return opened;
