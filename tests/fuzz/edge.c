@@ -83,6 +83,8 @@ struct world {
     unsigned n_users;
     bool in_operation;              /* of a stream: its user must not hear anything meanwhile */
     bool told_draining, told_closed;
+    bool stopping;
+    unsigned stopped;               /* workers that said so */
     int fd;                         /* the connector's end; -1: it has left */
     unsigned script_options;
 };
@@ -321,15 +323,29 @@ static void on_pushed(void *arg, const char *tunnel, const char *connector, int 
     require(version == 1 && strlen(answer) < 512);
 }
 
+static void on_stopped(void *arg, unsigned index)
+{
+    struct world *w = arg;
+    require(w->stopping && index < WORKERS && ++w->stopped <= WORKERS);
+}
+
+static void stop_all(struct world *w, nsec_t grace)
+{
+    for (unsigned i = 0; i < WORKERS && !w->stopping; i++)
+        edge_worker_post_stop(w->workers[i], grace, on_stopped);
+    w->stopping = true;
+}
+
 static void order(struct world *w, struct script *s)
 {
     uint64_t line = w->line ? w->line->id : 1;
     struct edge_worker *worker = w->workers[w->script_options & OPTION_MOVE ? 1 : 0];
-    switch (byte(s) % 4) {
+    switch (byte(s) % 5) {
     case 0: edge_worker_post_check(worker, line); break;
     case 1: edge_worker_post_drain(worker, line, (nsec_t)byte(s) * 100 * NSEC_PER_MSEC); break;
     case 2: edge_worker_post_push(worker, line, 1, filler, large(s) % sizeof filler); break;
     case 3: edge_worker_post_close(worker, line, REASON_NONE, "evicted"); break;
+    case 4: stop_all(w, (nsec_t)byte(s) * 100 * NSEC_PER_MSEC); break;
     }
 }
 
@@ -524,6 +540,7 @@ static void end(struct world *w)
         turn(w);
     }
     require(w->n_users == 0);
+    require(!w->stopping || w->stopped == WORKERS);
     for (unsigned i = 0; i < WORKERS; i++)
         require(list_empty(&w->workers[i]->connections) && list_empty(&w->workers[i]->dead));
     for (unsigned i = 0; i < WORKERS; i++)
