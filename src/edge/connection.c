@@ -1,7 +1,6 @@
 #include "edge/connection.h"
 
 #include "base/log.h"
-#include "edge/head_filter.h"
 #include "edge/stream.h"
 #include "net/tls.h"
 
@@ -15,10 +14,6 @@ enum {
     STREAMS_MAX = 1000,
     READS_PER_EVENT = 8,
 };
-
-#define REFUSED_FOR (2 * NSEC_PER_SEC) /* how long the connector has to read why */
-
-static const char UPGRADE_FIELD[] = "cf-cloudflared-proxy-connection-upgrade";
 
 static void connection_on_io(struct ev_loop *loop, ev_io *io, int events);
 static void connection_on_timer(struct timer *timer);
@@ -37,8 +32,7 @@ static void no_stranger_any_more(struct edge_connection *c)
     peer_count_leave(c->worker->strangers_by_address, &c->peer);
 }
 
-/* The only place that changes the phase. */
-static void set_phase(struct edge_connection *c, enum connection_phase phase)
+void edge_connection_set_phase(struct edge_connection *c, enum connection_phase phase)
 {
     static const char *const names[] = { "handshake", "stranger", "asked", "refused", "moving", "serving", "draining", "closed" };
     trace(TRACE_EDGE, "connection %p: %s -> %s", (void *)c, names[c->phase], names[phase]);
@@ -56,9 +50,8 @@ void edge_connection_wants_flush(struct edge_connection *c)
 /* --- the end --- */
 
 static void tell_control(struct edge_connection *c, enum line_state, enum reason, const char *detail);
-static void doubt_the_others(const struct edge_connection *c);
 
-static void turn_line(struct edge_connection *c, enum line_state state)
+void edge_connection_turn_line(struct edge_connection *c, enum line_state state)
 {
     if (c->line && atomic_load_explicit(&c->line->state, memory_order_relaxed) != state && tunnel_set_line_state(c->tunnel, c->line, state))
         edge_worker_epoch_moved(c->worker);
@@ -79,7 +72,7 @@ void edge_connection_close(struct edge_connection *c, enum reason reason, const 
         return;
     bool registered = c->phase >= CONNECTION_SERVING;
     trace(TRACE_EDGE, "connection %p: closed: %s", (void *)c, detail);
-    set_phase(c, CONNECTION_CLOSED);
+    edge_connection_set_phase(c, CONNECTION_CLOSED);
     timer_disarm(&w->timers, &c->timer);
     if (c->ticket) {
         HASH_DELETE(by_ticket, w->by_ticket, c);
@@ -87,9 +80,9 @@ void edge_connection_close(struct edge_connection *c, enum reason reason, const 
     }
     if (c->line_id)
         HASH_DELETE(by_line, w->by_line, c);
-    turn_line(c, LINE_CLOSED);
+    edge_connection_turn_line(c, LINE_CLOSED);
     if (registered && reason == REASON_RESET)
-        doubt_the_others(c);
+        silence_doubt_the_others(c);
     stream_close(&c->stream, w->loop);
     end_streams(c);
     if (registered)
@@ -107,9 +100,9 @@ void edge_connection_free(struct edge_connection *c)
     list_remove(&c->link);
     list_remove(&c->dirty);
     nghttp2_session_del(c->session);
-    rpc_clear(&c->rpc);
+    rpc_clear(&c->control.rpc);
     buffer_give(&c->worker->buffers, c->pending);
-    OPENSSL_cleanse(c->rpc_out, sizeof c->rpc_out);
+    OPENSSL_cleanse(c->control.out, sizeof c->control.out);
     free(c->push.json);
     head_filter_clear(&c->filter);
     tunnel_unref(c->tunnel);
@@ -197,48 +190,27 @@ static bool flush(struct edge_connection *c)
     return true;
 }
 
-/* --- the control stream --- */
+/* --- what we ask for --- */
 
-static ssize_t read_rpc_out(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags, nghttp2_data_source *source, void *arg)
+static nghttp2_nv field(const char *name, const char *value)
 {
-    struct edge_connection *c = arg;
-    (void)session;
-    (void)id;
-    (void)flags;
-    (void)source;
-    size_t n = c->rpc_out_n < room ? c->rpc_out_n : room;
-    if (!n)
-        return NGHTTP2_ERR_DEFERRED;
-    memcpy(to, c->rpc_out, n);
-    memmove(c->rpc_out, c->rpc_out + n, c->rpc_out_n - n);
-    c->rpc_out_n -= n;
-    return (ssize_t)n;
+    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE };
 }
 
-static struct bounded rpc_out(struct edge_connection *c)
+int32_t edge_connection_command(struct edge_connection *c, const char *method, const char *command, const char *content_type,
+                                nghttp2_data_source_read_callback read)
 {
-    return (struct bounded){ .p = c->rpc_out, .size = sizeof c->rpc_out, .n = c->rpc_out_n };
-}
-
-static void rpc_written(struct edge_connection *c, const struct bounded *out)
-{
-    if (out->n == c->rpc_out_n)
-        return;
-    c->rpc_out_n = out->n;
-    nghttp2_session_resume_data(c->session, c->control_stream);
-    edge_connection_wants_flush(c);
-}
-
-#define NV(name, value) \
-    { (uint8_t *)(uintptr_t)(name), (uint8_t *)(uintptr_t)(value), sizeof(name) - 1, sizeof(value) - 1, NGHTTP2_NV_FLAG_NONE }
-
-static bool open_control_stream(struct edge_connection *c)
-{
-    const nghttp2_nv fields[] = { NV(":method", "GET"), NV(":scheme", "https"), NV(":authority", "penstock"), NV(":path", "/"),
-                                  NV(UPGRADE_FIELD, "control-stream") };
-    const nghttp2_data_provider provider = { .read_callback = read_rpc_out };
-    c->control_stream = nghttp2_submit_request(c->session, NULL, fields, sizeof fields / sizeof *fields, &provider, NULL);
-    return c->control_stream > 0;
+    const nghttp2_data_provider provider = { .read_callback = read };
+    nghttp2_nv fields[6];
+    size_t n = 0;
+    fields[n++] = field(":method", method);
+    fields[n++] = field(":scheme", "https");
+    fields[n++] = field(":authority", "penstock");
+    fields[n++] = field(":path", "/");
+    fields[n++] = field("cf-cloudflared-proxy-connection-upgrade", command);
+    if (content_type)
+        fields[n++] = field("content-type", content_type);
+    return nghttp2_submit_request(c->session, NULL, fields, n, &provider, NULL);
 }
 
 static bool start_http2(struct edge_connection *c)
@@ -262,190 +234,20 @@ static bool start_http2(struct edge_connection *c)
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return made && nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0
-        && nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) == 0 && open_control_stream(c);
+        && nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) == 0 && control_stream_open(c);
 }
 
-struct registration_message {
-    struct message message;
-    const struct edge_worker_options *options;
-    struct edge_registration registration;
-};
-
-static void handle_registration(struct message *m, void *owner)
-{
-    (void)owner;
-    struct registration_message *r = CONTAINER_OF(m, struct registration_message, message);
-    r->options->registered(r->options->arg, &r->registration);
-    credentials_clear(&r->registration.credentials);
-    free(r);
-}
-
-static void copy_word(struct slice s, char *out, size_t size)
-{
-    size_t n = s.n < size - 1 ? s.n : size - 1;
-    memcpy(out, s.p, n);
-    out[n] = 0;
-}
-
-static void id_text(const uint8_t id[16], char out[static UUID_TEXT_SIZE])
-{
-    snprintf(out, UUID_TEXT_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1], id[2], id[3], id[4], id[5],
-             id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
-}
-
-static void fill_registration(struct edge_registration *out, const struct rpc_registration *in)
-{
-    copy_word(in->account, out->credentials.account, sizeof out->credentials.account);
-    id_text(in->tunnel, out->credentials.tunnel);
-    out->credentials.secret_size = in->secret.n <= TUNNEL_SECRET_MAX ? in->secret.n : 0; /* none matches an empty one */
-    memcpy(out->credentials.secret, in->secret.p, out->credentials.secret_size);
-    out->index = in->connection;
-    id_text(in->connector, out->connector);
-    copy_word(in->version, out->version, sizeof out->version);
-    copy_word(in->arch, out->arch, sizeof out->arch);
-    out->attempts = in->attempts;
-    for (unsigned i = 0; i < in->n_features && out->n_features < sizeof out->features / sizeof *out->features; i++)
-        copy_word(in->features[i], out->features[out->n_features++], sizeof *out->features);
-}
-
-static void ask_control(struct edge_connection *c, const struct rpc_event *event)
-{
-    struct edge_worker *w = c->worker;
-    struct registration_message *r = calloc(1, sizeof *r);
-    if (!r) {
-        edge_connection_close(c, REASON_INTERNAL, "out of memory");
-        return;
-    }
-    r->message.handle = handle_registration;
-    list_init(&r->message.link);
-    r->options = w->given;
-    fill_registration(&r->registration, &event->registration);
-    r->registration.worker = w->options.index;
-    r->registration.peer = c->peer;
-    r->registration.ticket = c->ticket = ++w->next_ticket;
-    HASH_ADD(by_ticket, w->by_ticket, ticket, sizeof c->ticket, c);
-    c->register_question = event->question;
-    set_phase(c, CONNECTION_ASKED);
-    mailbox_post(w->options.control, &r->message);
-}
-
-struct local_configuration_message {
-    struct message message;
-    const struct edge_worker_options *options;
-    char tunnel[UUID_TEXT_SIZE], connector[UUID_TEXT_SIZE];
-    size_t n;
-    char json[];
-};
-
-static void handle_local_configuration(struct message *m, void *owner)
-{
-    (void)owner;
-    struct local_configuration_message *l = CONTAINER_OF(m, struct local_configuration_message, message);
-    l->options->local_configuration(l->options->arg, l->tunnel, l->connector, l->json, l->n);
-    free(l);
-}
-
-static void pass_local_configuration(struct edge_connection *c, struct slice json)
-{
-    struct local_configuration_message *l = c->connector ? calloc(1, sizeof *l + json.n + 1) : NULL;
-    if (!l)
-        return;
-    l->message.handle = handle_local_configuration;
-    list_init(&l->message.link);
-    l->options = c->worker->given;
-    snprintf(l->tunnel, sizeof l->tunnel, "%s", c->tunnel->id);
-    snprintf(l->connector, sizeof l->connector, "%s", c->connector->id);
-    l->n = json.n;
-    memcpy(l->json, json.p, json.n);
-    mailbox_post(c->worker->options.control, &l->message);
-}
-
-/* The session is over: at the end of a drain that is as it should be; else the connection is of no more use to it, but its requests end. */
-static void rpc_over(struct edge_connection *c)
-{
-    if (c->phase == CONNECTION_REFUSED)
-        return;
-    if (c->phase < CONNECTION_SERVING) {
-        log_info("edge", "a connector's registration failed: %s", rpc_end_text(c->rpc.end));
-        edge_connection_close(c, REASON_INTERNAL, rpc_end_text(c->rpc.end));
-        return;
-    }
-    if (c->phase == CONNECTION_SERVING)
-        edge_connection_drain(c, 0, REASON_NONE, "the control stream ended");
-}
-
-static void on_control_data(struct edge_connection *c, const uint8_t *bytes, size_t n)
-{
-    struct slice input = { (const char *)bytes, n };
-    struct rpc_event event = { 0 };
-    while (c->phase != CONNECTION_CLOSED) {
-        struct bounded out = rpc_out(c);
-        enum rpc_event_type type = rpc_read(&c->rpc, &input, &out, &event);
-        rpc_written(c, &out);
-        out = rpc_out(c);
-        switch (type) {
-        case RPC_MORE:
-            return;
-        case RPC_REGISTER:
-            ask_control(c, &event);
-            break;
-        case RPC_CONFIGURATION:
-            pass_local_configuration(c, event.configuration);
-            rpc_done(&c->rpc, event.question, &out);
-            break;
-        case RPC_UNREGISTER:
-            edge_connection_drain(c, 0, REASON_NONE, "the connector is leaving");
-            rpc_done(&c->rpc, event.question, &out);
-            break;
-        case RPC_OVER:
-            rpc_over(c);
-            return;
-        }
-        rpc_written(c, &out);
-    }
-}
-
-/* The connector does not close the connection itself; but it must have read the answer and ended its control stream before we do, or all it
- * knows is that the edge closed the connection, and cloudflared exits of that where it would have tried again. */
-static void refuse(struct edge_connection *c, const struct edge_answer *a)
-{
-    struct bounded out = rpc_out(c);
-    rpc_refuse(&c->rpc, c->register_question, &(struct rpc_refusal){ .cause = slice_of(a->cause) }, &out);
-    rpc_written(c, &out);
-    set_phase(c, CONNECTION_REFUSED);
-    timer_disarm(&c->worker->timers, &c->timer);
-    timer_arm(&c->worker->timers, &c->timer, REFUSED_FOR);
-}
-
-static void control_stream_ended(struct edge_connection *c, const char *how)
-{
-    if (c->phase == CONNECTION_REFUSED)
-        edge_connection_close(c, REASON_NONE, "refused");
-    else if (c->phase < CONNECTION_SERVING)
-        edge_connection_close(c, REASON_RESET, "the control stream ended before the registration");
-    else
-        edge_connection_drain(c, 0, REASON_NONE, how);
-}
-
-static void note_heard(struct edge_connection *c)
-{
-    c->received_at = edge_now(c->worker);
-    if (c->line)
-        atomic_store_explicit(&c->line->heard_at, c->received_at, memory_order_relaxed);
-}
+/* --- registered --- */
 
 static void serve_from_now_on(struct edge_connection *c)
 {
     struct edge_worker *w = c->worker;
-    set_phase(c, CONNECTION_SERVING);
+    edge_connection_set_phase(c, CONNECTION_SERVING);
     HASH_ADD(by_line, w->by_line, line_id, sizeof c->line_id, c);
     c->line->owner = c;
-    note_heard(c);
-    c->ping_distance = EDGE_QUIET_MIN;
-    timer_disarm(&w->timers, &c->timer);
-    timer_arm(&w->timers, &c->timer, EDGE_PING_IDLE);
+    silence_begin(c);
     stream_watch(&c->stream, w->loop, EV_READ);
-    turn_line(c, LINE_USABLE);
+    edge_connection_turn_line(c, LINE_USABLE);
     edge_connection_wants_flush(c);
 }
 
@@ -479,7 +281,7 @@ static void move_away(struct edge_connection *c, unsigned to)
             c->pending = own;
         }
     }
-    set_phase(c, CONNECTION_MOVING);
+    edge_connection_set_phase(c, CONNECTION_MOVING);
     stream_watch(&c->stream, w->loop, 0);
     timer_disarm(&w->timers, &c->timer);
     list_remove(&c->link);
@@ -507,21 +309,17 @@ void edge_connection_answer(struct edge_connection *c, const struct edge_answer 
     HASH_DELETE(by_ticket, w->by_ticket, c);
     c->ticket = 0;
     if (!a->accepted) {
-        refuse(c, a);
+        control_stream_refuse(c, a);
         return;
     }
     c->tunnel = a->tunnel;
     c->connector = a->connector;
     c->line = a->line;
     c->line_id = a->line->id;
-    struct rpc_connection details = { .location = slice_of(a->location), .remotely_managed = a->remotely_managed };
-    memcpy(details.id, a->line->uuid, sizeof details.id);
-    struct bounded out = rpc_out(c);
-    if (!rpc_accept(&c->rpc, c->register_question, &details, &out)) {
+    if (!control_stream_accept(c, a)) {
         edge_connection_close(c, REASON_INTERNAL, "the connector left while it registered");
         return;
     }
-    rpc_written(c, &out);
     unsigned to = atomic_load_explicit(&a->line->worker, memory_order_relaxed);
     if (to == w->options.index)
         serve_from_now_on(c);
@@ -553,102 +351,10 @@ void edge_connection_drain(struct edge_connection *c, nsec_t grace, enum reason 
     if (c->phase == CONNECTION_DRAINING)
         return;
     c->drained_for = detail;
-    set_phase(c, CONNECTION_DRAINING);
-    turn_line(c, LINE_DRAINING);
+    edge_connection_set_phase(c, CONNECTION_DRAINING);
+    edge_connection_turn_line(c, LINE_DRAINING);
     tell_control(c, LINE_DRAINING, reason, detail);
     edge_worker_mark(w, c);
-}
-
-/* --- configuration --- */
-
-static ssize_t read_push(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags, nghttp2_data_source *source, void *arg)
-{
-    struct edge_push *p = &((struct edge_connection *)arg)->push;
-    (void)session;
-    (void)id;
-    (void)source;
-    size_t n = p->n - p->sent < room ? p->n - p->sent : room;
-    memcpy(to, p->json + p->sent, n);
-    p->sent += n;
-    if (p->sent == p->n)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t)n;
-}
-
-struct pushed_message {
-    struct message message;
-    const struct edge_worker_options *options;
-    char tunnel[UUID_TEXT_SIZE], connector[UUID_TEXT_SIZE];
-    int version;
-    bool applied;
-    char answer[512];
-};
-
-static void handle_pushed(struct message *m, void *owner)
-{
-    (void)owner;
-    struct pushed_message *p = CONTAINER_OF(m, struct pushed_message, message);
-    p->options->pushed(p->options->arg, p->tunnel, p->connector, p->version, p->applied, p->answer);
-    free(p);
-}
-
-/* {"lastAppliedVersion":N,"err":null}: applied if it is the version that was sent. */
-static bool push_was_applied(const struct edge_push *p)
-{
-    const char *at = strstr(p->answer, "\"lastAppliedVersion\":");
-    return at && atoi(at + strlen("\"lastAppliedVersion\":")) == p->version;
-}
-
-static void push_ended(struct edge_connection *c)
-{
-    struct edge_push *p = &c->push;
-    struct pushed_message *m = calloc(1, sizeof *m);
-    p->stream = 0;
-    free(p->json);
-    p->json = NULL;
-    if (!m)
-        return;
-    m->message.handle = handle_pushed;
-    list_init(&m->message.link);
-    m->options = c->worker->given;
-    snprintf(m->tunnel, sizeof m->tunnel, "%s", c->tunnel->id);
-    snprintf(m->connector, sizeof m->connector, "%s", c->connector->id);
-    m->version = p->version;
-    m->applied = push_was_applied(p);
-    snprintf(m->answer, sizeof m->answer, "%s", p->answer);
-    mailbox_post(c->worker->options.control, &m->message);
-}
-
-void edge_connection_push(struct edge_connection *c, int version, const char *json, size_t n)
-{
-    const nghttp2_nv fields[] = { NV(":method", "POST"), NV(":scheme", "https"), NV(":authority", "penstock"), NV(":path", "/"),
-                                  NV(UPGRADE_FIELD, "update-configuration"), NV("content-type", "application/json") };
-    const nghttp2_data_provider provider = { .read_callback = read_push };
-    struct edge_push *p = &c->push;
-    if (c->phase != CONNECTION_SERVING || p->stream)
-        return;
-    *p = (struct edge_push){ .version = version, .n = n, .json = malloc(n + 1) };
-    if (!p->json)
-        return;
-    memcpy(p->json, json, n);
-    p->stream = nghttp2_submit_request(c->session, NULL, fields, sizeof fields / sizeof *fields, &provider, NULL);
-    if (p->stream < 0) {
-        p->stream = 0;
-        free(p->json);
-        p->json = NULL;
-    }
-    edge_connection_wants_flush(c);
-}
-
-static void on_push_data(struct edge_connection *c, const uint8_t *bytes, size_t n)
-{
-    struct edge_push *p = &c->push;
-    size_t room = sizeof p->answer - 1 - p->answer_n;
-    if (n > room)
-        n = room;
-    memcpy(p->answer + p->answer_n, bytes, n);
-    p->answer_n += n;
-    p->answer[p->answer_n] = 0;
 }
 
 /* --- nghttp2's callbacks: each only passes on to the stream that is meant --- */
@@ -678,23 +384,12 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         edge_stream_on_data(s, bytes, n);
         return 0;
     }
-    if (id == c->control_stream)
-        on_control_data(c, bytes, n);
+    if (id == c->control.stream)
+        control_stream_read(c, bytes, n);
     else if (id == c->push.stream)
-        on_push_data(c, bytes, n);
+        config_push_read(c, bytes, n);
     nghttp2_session_consume(session, id, n); /* at once: nobody holds it */
     return 0;
-}
-
-static void on_ping_answer(struct edge_connection *c)
-{
-    nsec_t rtt = edge_now(c->worker) - c->ping_sent_at;
-    if (!c->ping_sent_at)
-        return;
-    c->ping_sent_at = 0;
-    /* What a process that was stopped answers at last is no delay of the way: it would have us look away from the next silence. */
-    if (rtt < EDGE_SUSPECT_AFTER && c->line)
-        atomic_store_explicit(&c->line->rtt, rtt > 0 ? rtt : 1, memory_order_relaxed);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -710,10 +405,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
         if (s && end)
             edge_stream_on_end(s);
-        else if (end && frame->hd.stream_id == c->control_stream) {
-            rpc_read_end(&c->rpc);
-            control_stream_ended(c, "the control stream ended");
-        }
+        else if (end && frame->hd.stream_id == c->control.stream)
+            control_stream_end(c, "the control stream ended");
         break;
     case NGHTTP2_WINDOW_UPDATE:
         if (s)
@@ -721,7 +414,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
-            on_ping_answer(c);
+            silence_on_pong(c);
         break;
     case NGHTTP2_GOAWAY:
         edge_connection_drain(c, 0, REASON_NONE, "the connector said that it goes (GOAWAY)");
@@ -740,9 +433,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     else if (s)
         edge_stream_on_close(s, error, REASON_RESET);
     else if (id == c->push.stream)
-        push_ended(c);
-    else if (id == c->control_stream)
-        control_stream_ended(c, "the control stream was reset");
+        config_push_end(c);
+    else if (id == c->control.stream)
+        control_stream_end(c, "the control stream was reset");
     return 0;
 }
 
@@ -772,15 +465,6 @@ static nghttp2_session_callbacks *make_callbacks(void)
 
 /* --- receiving --- */
 
-static void hear_of_it(struct edge_connection *c)
-{
-    note_heard(c);
-    if (c->line && atomic_load_explicit(&c->line->state, memory_order_relaxed) == LINE_SUSPECT) {
-        log_info("edge", "tunnel %s: connection %u of connector %s answers again", c->tunnel->name, c->line->index, c->connector->id);
-        turn_line(c, c->phase == CONNECTION_SERVING ? LINE_USABLE : LINE_DRAINING);
-    }
-}
-
 static bool feed(struct edge_connection *c, const uint8_t *bytes, size_t n)
 {
     return nghttp2_session_mem_recv(c->session, bytes, n) == (ssize_t)n;
@@ -803,8 +487,7 @@ static bool feed_pieces(void *arg, const uint8_t *bytes, size_t n)
     return feed(arg, bytes, n);
 }
 
-/* One read; true when another is worth trying. */
-static bool read_once(struct edge_connection *c)
+bool edge_connection_read_once(struct edge_connection *c)
 {
     struct edge_worker *w = c->worker;
     ssize_t n = stream_read(&c->stream, w->wire, EDGE_SCRATCH_SIZE / 2);
@@ -814,7 +497,7 @@ static bool read_once(struct edge_connection *c)
         edge_connection_close(c, REASON_RESET, n == STREAM_EOF ? "closed by the connector" : stream_failure());
         return false;
     }
-    hear_of_it(c);
+    silence_heard(c);
     if (!head_filter_run(&c->filter, (const uint8_t *)w->wire, (size_t)n, feed_pieces, oversize_head, c)) {
         edge_connection_close(c, REASON_MALFORMED, "broke the rules of HTTP/2");
         return false;
@@ -835,7 +518,7 @@ static void shake_hands(struct edge_connection *c)
             edge_connection_close(c, REASON_INTERNAL, "out of memory");
             return;
         }
-        set_phase(c, CONNECTION_STRANGER);
+        edge_connection_set_phase(c, CONNECTION_STRANGER);
         edge_connection_wants_flush(c);
         return;
     }
@@ -852,7 +535,7 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int events)
     if (events & EV_WRITE)
         edge_connection_wants_flush(c);
     if (events & EV_READ)
-        for (int i = 0; i < READS_PER_EVENT && read_once(c); i++)
+        for (int i = 0; i < READS_PER_EVENT && edge_connection_read_once(c); i++)
             ;
     if (c->phase != CONNECTION_CLOSED && stream_has_pending(&c->stream))
         ev_feed_event(loop, io, EV_READ);
@@ -901,145 +584,7 @@ void edge_connection_serve(struct edge_connection *c)
         edge_connection_wants_flush(c);
 }
 
-/* --- silence --- */
-
-static nsec_t quiet_time(const struct edge_connection *c)
-{
-    nsec_t rtt = 4 * atomic_load_explicit(&c->line->rtt, memory_order_relaxed);
-    nsec_t least = rtt > EDGE_QUIET_MIN ? rtt : EDGE_QUIET_MIN;
-    return c->ping_distance > least ? c->ping_distance : least;
-}
-
-static void send_ping(struct edge_connection *c)
-{
-    if (c->ping_sent_at)
-        return;
-    c->ping_sent_at = edge_now(c->worker);
-    nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
-    edge_connection_wants_flush(c);
-}
-
-/* Since when somebody waits for an answer here; 0: nobody. */
-static nsec_t waiting_since(const struct edge_connection *c)
-{
-    nsec_t oldest = 0;
-    LIST_FOR_EACH(node, &c->streams)
-    {
-        nsec_t since = edge_stream_waits_since(edge_stream_of_link(node));
-        if (since && (!oldest || since < oldest))
-            oldest = since;
-    }
-    return oldest;
-}
-
-/* What ends one connection without a word, or silences it, mostly does so to its whole process: the others are asked at once, and avoided
- * until they answer, instead of being found out one after the other at the cost of a request each. */
-static void doubt_the_others(const struct edge_connection *c)
-{
-    struct tunnel_view *view = tunnel_get_view(c->tunnel);
-    atomic_store_explicit(&c->connector->doubted_at, clock_monotonic(), memory_order_release);
-    for (size_t i = 0; i < view->n_connectors; i++) {
-        const struct tunnel_view_connector *vc = &view->connectors[i];
-        for (size_t k = 0; vc->connector == c->connector && k < vc->n_lines; k++) {
-            const struct tunnel_line *l = view->lines[vc->first_line + k];
-            if (l != c->line && tunnel_line_is_usable(l))
-                edge_worker_post_check(c->worker->options.workers[atomic_load_explicit(&l->worker, memory_order_relaxed)], l->id);
-        }
-    }
-    tunnel_view_unref(view);
-}
-
-/* No new streams; what was not answered and may be sent again moves at once, the rest waits. */
-static void become_suspect(struct edge_connection *c)
-{
-    if (atomic_load_explicit(&c->line->state, memory_order_relaxed) != LINE_USABLE && c->phase == CONNECTION_SERVING)
-        return;
-    if (c->phase == CONNECTION_SERVING) {
-        log_notice("edge", "tunnel %s: connection %u of connector %s does not answer", c->tunnel->name, c->line->index, c->connector->id);
-        turn_line(c, LINE_SUSPECT);
-        doubt_the_others(c);
-    }
-    LIST_FOR_EACH(node, &c->streams)
-        edge_stream_on_suspect(edge_stream_of_link(node));
-}
-
-/* Each timer may be a tick late, and two follow one another until a request leaves a silent connection: so each is set a tick early, lest
- * the answer come later than the limits say. */
-static nsec_t left_of(nsec_t limit, nsec_t waited)
-{
-    return limit - waited - TIMER_TICK;
-}
-
-static bool awaits_pong(const struct edge_connection *c)
-{
-    return c->ping_sent_at && c->received_at < c->ping_sent_at;
-}
-
-static bool is_too_silent(const struct edge_connection *c)
-{
-    return awaits_pong(c) && left_of(EDGE_SUSPECT_AFTER, edge_now(c->worker) - c->ping_sent_at) <= 0;
-}
-
-/* What it learns it acts upon; when to look again. The connection may be closed afterwards. */
-static nsec_t look_at_silence(struct edge_connection *c)
-{
-    nsec_t now = edge_now(c->worker);
-    if (is_too_silent(c)) /* if it was us who slept, the answer has been here for long */
-        read_once(c);
-    if (c->phase == CONNECTION_CLOSED)
-        return 0;
-    if (awaits_pong(c)) {
-        nsec_t silent = now - c->ping_sent_at;
-        if (silent >= EDGE_DEAD_AFTER) {
-            edge_connection_close(c, REASON_RESET, "no answer to a PING for 5 s");
-            return 0;
-        }
-        if (!is_too_silent(c))
-            return left_of(EDGE_SUSPECT_AFTER, silent);
-        become_suspect(c);
-        return EDGE_DEAD_AFTER - silent;
-    }
-    nsec_t waits = waiting_since(c), last = c->received_at > waits ? c->received_at : waits;
-    nsec_t due = waits ? left_of(quiet_time(c), now - last) : EDGE_PING_IDLE - (now - c->received_at);
-    if (due > 0)
-        return due;
-    if (waits)
-        c->ping_distance = 2 * quiet_time(c) < EDGE_PING_IDLE ? 2 * quiet_time(c) : EDGE_PING_IDLE;
-    c->ping_sent_at = 0; /* an earlier one was answered by other bytes */
-    send_ping(c);
-    return left_of(EDGE_SUSPECT_AFTER, 0);
-}
-
-static void watch_silence(struct edge_connection *c)
-{
-    struct edge_worker *w = c->worker;
-    nsec_t next = look_at_silence(c);
-    if (c->phase == CONNECTION_CLOSED)
-        return;
-    if (c->grace_until && c->grace_until - edge_now(w) < next)
-        next = c->grace_until - edge_now(w);
-    timer_arm(&w->timers, &c->timer, next > 0 ? next : 0);
-}
-
-void edge_connection_check(struct edge_connection *c)
-{
-    if (c->phase != CONNECTION_SERVING || awaits_pong(c))
-        return;
-    c->ping_sent_at = 0;
-    send_ping(c);
-    timer_disarm(&c->worker->timers, &c->timer);
-    timer_arm(&c->worker->timers, &c->timer, left_of(EDGE_SUSPECT_AFTER, 0));
-}
-
-void edge_connection_watch_closely(struct edge_connection *c)
-{
-    c->ping_distance = EDGE_QUIET_MIN;
-    nsec_t due = edge_now(c->worker) + left_of(quiet_time(c), 0);
-    if (timer_is_armed(&c->timer) && c->timer.deadline <= due)
-        return;
-    timer_disarm(&c->worker->timers, &c->timer);
-    timer_arm_at(&c->worker->timers, &c->timer, due);
-}
+/* --- time --- */
 
 static void connection_on_timer(struct timer *timer)
 {
@@ -1049,12 +594,12 @@ static void connection_on_timer(struct timer *timer)
     case CONNECTION_STRANGER: edge_connection_close(c, REASON_CLIENT_HEADER_TIMEOUT, "did not register in time"); break;
     case CONNECTION_ASKED: edge_connection_close(c, REASON_INTERNAL, "no decision on its registration in time"); break;
     case CONNECTION_REFUSED: edge_connection_close(c, REASON_NONE, "refused"); break;
-    case CONNECTION_SERVING: watch_silence(c); break;
+    case CONNECTION_SERVING: silence_watch(c); break;
     case CONNECTION_DRAINING:
         if (c->grace_until && edge_now(c->worker) >= c->grace_until)
             edge_connection_close(c, REASON_SHUTDOWN, "the time to drain is over");
         else
-            watch_silence(c);
+            silence_watch(c);
         break;
     case CONNECTION_MOVING:
     case CONNECTION_CLOSED: break;

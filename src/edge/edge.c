@@ -204,10 +204,10 @@ static void handle_line_order(struct message *m, void *owner)
     HASH_FIND(by_line, w->by_line, &o->line, sizeof o->line, c);
     if (c) {
         switch (o->order) {
-        case ORDER_CHECK: edge_connection_check(c); break;
+        case ORDER_CHECK: silence_check(c); break;
         case ORDER_DRAIN: edge_connection_drain(c, o->grace, REASON_NONE, "drained by the operator"); break;
         case ORDER_CLOSE: edge_connection_close(c, o->reason, o->detail); break;
-        case ORDER_PUSH: edge_connection_push(c, o->version, o->json, o->n); break;
+        case ORDER_PUSH: config_push_begin(c, o->version, o->json, o->n); break;
         }
     }
     free(o);

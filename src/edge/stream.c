@@ -299,7 +299,7 @@ static ssize_t op_send_head(void *upstream, const struct message_out *out, struc
     s->id = id;
     s->waits_since = edge_now(c->worker);
     edge_connection_wants_flush(c);
-    edge_connection_watch_closely(c);
+    silence_watch_closely(c);
     if (bodiless) {
         s->out_end = true;
         return 0;
