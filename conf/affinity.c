@@ -92,3 +92,60 @@ void finish_affinity(struct loader *l, const struct members *m, void *object)
     case AFFINITY_IP_COOKIE: finish_cookie(l, m, a); break;
     }
 }
+
+/* --- the cookies of rules --- */
+
+/* Pools that requests of one session may be sent to, one after the other, by different rules: those that stand in a list together, and whoever
+ * shares a pool with them. */
+struct circles {
+    const struct pool *pools; /* of the configuration */
+    size_t n;
+    const struct pool **firsts; /* by pool: the first of its circle; NULL: of none so far */
+};
+
+static const struct pool **first_of(const struct circles *c, const struct pool *p)
+{
+    return &c->firsts[p - c->pools];
+}
+
+static void unite(const struct circles *c, const struct pool *first, const struct pool *other)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->firsts[i] == other)
+            c->firsts[i] = first;
+}
+
+/* `first`: the list belongs to that circle; NULL: to the one of its pools that was there before, or its own. */
+static void add_list(const struct circles *c, const struct pool_list *list, const struct pool *first)
+{
+    for (size_t i = 0; i < list->n && !first; i++)
+        first = *first_of(c, list->pools[i]);
+    for (size_t i = 0; i < list->n; i++) {
+        const struct pool **its = first_of(c, list->pools[i]);
+        if (!first)
+            first = list->pools[i];
+        if (*its && *its != first)
+            unite(c, first, *its);
+        *its = first;
+    }
+}
+
+/* A browser that goes to the load balancer's pools and to a rule's in turn has a session in both, which one cookie can't say. */
+void name_cookies_of_rules(struct loader *l, struct load_balancer *lb)
+{
+    struct circles c = { .pools = l->config->pools, .n = l->config->n_pools };
+    if (!lb->n_default_pools) /* which was refused */
+        return;
+    c.firsts = arena_array(&l->scratch, c.n, sizeof *c.firsts);
+    const struct pool *own = lb->default_pools[0];
+    for (size_t i = 0; i < lb->n_lists; i++)
+        add_list(&c, &lb->lists[i], own);
+    for (size_t i = 0; i < lb->n_rules; i++)
+        add_list(&c, &lb->rules[i].balancer.lists[0], NULL);
+    for (size_t i = 0; i < lb->n_rules; i++) {
+        struct load_balancer *of_rule = &lb->rules[i].balancer;
+        const struct pool *first = *first_of(&c, of_rule->default_pools[0]);
+        if (first != *first_of(&c, own))
+            of_rule->affinity.name = arena_printf(&l->config->arena, "%s-%s", lb->affinity.name, first->name);
+    }
+}

@@ -317,4 +317,6 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
     note_shedding(lb);
     for (size_t i = 0; i < lb->n_rules; i++)
         inherit_by_rule(l, lb, &lb->rules[i]);
+    if (lb->affinity.name)
+        name_cookies_of_rules(l, lb);
 }

@@ -22,6 +22,8 @@ void finish_rule_response(struct loader *, const struct members *, void *rule);
 /* What the rule doesn't say is as in the load balancer that it is in, which is complete. */
 void inherit_by_rule(struct loader *, const struct load_balancer *, struct rule *);
 void finish_down_page(struct loader *, const struct members *, void *down_page);
+/* Names the cookies of those of its rules whose pools can't have its own sessions; once all rules are complete. */
+void name_cookies_of_rules(struct loader *, struct load_balancer *);
 void finish_load_balancer(struct loader *, const struct members *, void *load_balancer);
 void finish_edge_tunnel(struct loader *, const struct members *, void *edge_tunnel);
 void finish_edge(struct loader *, const struct members *, void *edge);

@@ -2,11 +2,12 @@
 
 import collections
 import re
+import ssl
 
 import pytest
-from client import Browser, wait_until
+from client import WEBSOCKET, Browser, wait_until
 from daemon import IN_TURN, endpoint, monitor, wait_for_state
-from origin import answer
+from origin import CLOSE, SWITCH, answer
 
 
 @pytest.fixture
@@ -76,6 +77,40 @@ def test_secure_by_what_a_trusted_proxy_says(serve, three):
     secure.get(headers=[("X-Forwarded-Proto", "https")])
     assert "Secure" not in plain.set and "SameSite" not in plain.set
     assert secure.set.endswith("; Secure; SameSite=None")
+
+
+@pytest.mark.parametrize("affinity, attributes", [
+    ({}, ["Secure", "SameSite=Lax"]),
+    ({"samesite": "none"}, ["Secure", "SameSite=None"]),
+    ({"secure": "never", "samesite": "strict"}, ["SameSite=Strict"]),
+])
+def test_secure_by_the_listener(serve, three, authority, affinity, attributes):
+    daemon = sticky(serve, three, affinity=affinity)
+    certificate, key = authority.issue("app.example.com")
+    daemon.write(listeners=[{"address": daemon.address, "tls": {"certificates": [{"cert": certificate, "key": key}]}}])
+    daemon.stop()
+    daemon.start()
+    made = ssl.create_default_context(cafile=str(authority.ca))
+    with daemon.connect(tls=made, server_name="app.example.com") as connection:
+        cookie, = connection.request().all("Set-Cookie")
+    assert cookie.split("; ")[3:] == ["HttpOnly", *attributes]
+
+
+def test_a_websocket_begins_a_session_and_stays_in_one(serve, three):
+    daemon = sticky(serve, three)
+    for origin in three:
+        origin.script("/ws", SWITCH, b"its name: " + origin.name.encode(), CLOSE)
+    with daemon.connect() as connection:
+        cookie, = connection.request("GET", "/ws", WEBSOCKET).all("Set-Cookie")
+        name = connection.read_exactly(11)[-1:].decode()
+    browser = Browser(daemon)
+    browser.cookie = cookie.split(";")[0].split("=", 1)[1]
+    assert browser.several() == {name: 12}
+    for _ in range(4):
+        with daemon.connect() as connection:
+            again = connection.request("GET", "/ws", [*WEBSOCKET, ("Cookie", f"penstock={browser.cookie}")])
+            assert again.status == 101 and not again.all("Set-Cookie")
+            assert connection.read_exactly(11) == b"its name: " + name.encode()
 
 
 def test_a_session_ends(serve, three):
@@ -168,6 +203,21 @@ def test_header(serve, three):
     wait_until(lambda: {session: who(session) for session in chosen} == chosen, 30, "sessions are back")
 
 
+def test_without_its_header_there_is_no_session(serve, three):
+    daemon = sticky(serve, three, affinity={"type": "header", "header": "X-Session"}, workers=1)
+    answers = [daemon.get("/", headers=[("X-Other", "s1")]) for _ in range(12)]
+    assert collections.Counter(a.body.decode().strip() for a in answers) == {"a": 4, "b": 4, "c": 4}
+
+
+def test_header_without_failover(serve, three):
+    daemon = sticky(serve, three, affinity={"type": "header", "header": "X-Session", "failover": "none"}, pool={"passive": {"consecutive": 0, "ratio": 0.0}})
+    sessions = {daemon.get("/", headers=[("X-Session", s)]).body.decode().strip(): s for s in map(str, range(60))}
+    three[0].kill()
+    for _ in range(3):
+        assert daemon.get("/", headers=[("X-Session", sessions["a"])]).status == 502
+        assert daemon.get("/", headers=[("X-Session", sessions["b"])]).status == 200
+
+
 def test_header_between_pools(serve, three):
     pools = [{"name": o.name, "monitors": [], "endpoints": [endpoint(o)]} for o in three]
     lb = {"hostnames": ["*"], "default_pools": ["a", "b", "c"], "steering": {"policy": "random"},
@@ -243,6 +293,24 @@ def test_drained_without_a_time_to_drain(serve, three):
     assert "a" not in browser.several()
 
 
+def test_drained_for_long_enough(serve, three):
+    daemon = sticky(serve, three, affinity={"drain_duration": "1s"})
+    browser = at(Browser(daemon), "a")
+    assert daemon.cli("endpoint", "drain", "pool/a").returncode == 0
+    wait_until(lambda: browser.who() != "a")
+    assert browser.set and "a" not in browser.several()
+
+
+def test_drained_for_now(serve, three):
+    """A session that comes back does so when its endpoint is back from the drain, too."""
+    daemon = sticky(serve, three, affinity={"failover": "temporary"})
+    browser = at(Browser(daemon), "a")
+    assert daemon.cli("endpoint", "drain", "pool/a").returncode == 0
+    assert "a" not in browser.several(6)
+    assert daemon.cli("endpoint", "enable", "pool/a").returncode == 0
+    assert browser.several(6) == {"a": 6}
+
+
 def test_weight_zero_keeps_its_sessions(serve, three):
     daemon = sticky(serve, three)
     browser = at(Browser(daemon), "a")
@@ -269,3 +337,21 @@ def test_a_failing_answer_begins_no_session(serve, origin):
     assert not daemon.get("/bad").all("Set-Cookie")
     own = daemon.get("/own").all("Set-Cookie")
     assert own[0] == "app=1" and own[1].startswith("penstock=") and len(own) == 2
+
+
+def test_a_rules_pools_have_sessions_of_their_own(serve, make_origin):
+    """A page and its calls to another service, in turn: each of the two stays where it is."""
+    origins = {name: make_origin(name) for name in "abcdef"}
+    pools = [{"name": name, "monitors": [], "endpoints": [endpoint(origins[o]) for o in its], **IN_TURN} for name, its in (("web", "abc"), ("api", "def"))]
+    daemon = serve(settings={"pools": pools, "load_balancers": [{
+        "hostnames": ["*"], "default_pools": ["web"], "session_affinity": {"type": "cookie"},
+        "rules": [{"match": {"path_prefixes": ["/api/"]}, "pools": ["api"]}, {"match": {"methods": ["PUT"]}, "pools": ["web"]}]}]})
+    answered = daemon.get("/"), daemon.get("/api/")
+    (page,), (call,) = (a.all("Set-Cookie") for a in answered)
+    assert page.startswith("penstock=") and call.startswith("penstock-api=")
+    both = [("Cookie", "; ".join(c.split(";")[0] for c in (page, call)))]
+    for _ in range(12):
+        for target, first in zip(("/", "/api/"), answered):
+            again = daemon.get(target, headers=both)
+            assert again.body == first.body and not again.all("Set-Cookie")
+    assert not daemon.request("PUT", "/", both, b"x").all("Set-Cookie"), "the same pool, the same session"

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from client import WEBSOCKET, Cut, chunked, request_bytes, wait_until
 from daemon import IN_ORDER, is_sanitized
-from origin import CLOSE, Gate
-
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+from origin import CLOSE, SWITCH, Gate
 
 
 def open_websocket(daemon, target="/ws"):

@@ -21,6 +21,8 @@ from wire import answer, send
 CLOSE, RESET, HANG = "close", "reset", "hang"
 CLOSE_IF_REUSED, RESET_IF_REUSED = "close if reused", "reset if reused"
 
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
 MODES = {
     "healthy": None,
     "unhealthy": [answer(503, b"unhealthy\n")],

@@ -506,6 +506,45 @@ static void test_load_balancer(void **state)
     config_unref(c);
 }
 
+/* A rule's sessions have a cookie of their own where no chain of lists leads from its pools to the load balancer's. */
+static void test_cookies_of_rules(void **state)
+{
+    static const struct {
+        const char *default_pools, *rules[4], *cookies[4]; /* pools; then the name that each rule's cookie has */
+    } cases[] = {
+        { "'a'", { "'a'" }, { "s" } },
+        { "'a'", { "'b'", "'c'", "'b'" }, { "s-b", "s-c", "s-b" } },
+        { "'a', 'b'", { "'b'", "'b', 'c'", "'c', 'd'", "'e'" }, { "s", "s", "s", "s-e" } },
+        { "'a'", { "'b', 'c'", "'d'", "'c', 'd'", "'e'" }, { "s-b", "s-b", "s-b", "s-e" } },
+        { "'e'", { "'d'", "'c'", "'d', 'c'", "'d', 'e'" }, { "s", "s", "s", "s" } },
+        { "'a'", { "" }, { "s" } },
+    };
+
+    char pools[1000] = "";
+    for (const char *name = "abcde"; *name; name++) {
+        size_t n = strlen(pools);
+        snprintf(pools + n, sizeof pools - n, "%s{ name = '%c'; monitors = (); endpoints = ( { address = 'http://127.0.0.1:1'; } ); }", n ? ", " : "", *name);
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[2000];
+        int n = snprintf(text, sizeof text, "listeners = ( { address = '127.0.0.1:1'; } ); pools = ( %s ); load_balancers = ( { hostnames = [ '*' ]; default_pools = [ %s ]; session_affinity = "
+                         "{ type = 'cookie'; name = 's'; }; rules = ( ", pools, cases[i].default_pools);
+        for (size_t k = 0; k < 4 && cases[i].rules[k]; k++)
+            n += snprintf(text + n, sizeof text - (size_t)n, "%s{ match = { methods = [ 'GET' ]; }; %s%s%s }", k ? ", " : "",
+                          *cases[i].rules[k] ? "pools = [ " : "steering = { policy = 'random'; };", cases[i].rules[k], *cases[i].rules[k] ? " ];" : "");
+        snprintf(text + n, sizeof text - (size_t)n, " ); } );\n");
+        for (char *p = text; *p; p++)
+            if (*p == '\'')
+                *p = '"';
+        struct config *c = load_text(text);
+        assert_string_equal(c->load_balancers[0].affinity.name, "s");
+        for (size_t k = 0; k < 4 && cases[i].cookies[k]; k++)
+            assert_string_equal(c->load_balancers[0].rules[k].balancer.affinity.name, cases[i].cookies[k]);
+        config_unref(c);
+    }
+    (void)state;
+}
+
 static void test_secrets_and_headers(void **state)
 {
     (void)state;
@@ -838,6 +877,7 @@ int main(void)
         cmocka_unit_test(test_monitors),
         cmocka_unit_test(test_a_monitor_named_default_stands_in),
         cmocka_unit_test(test_load_balancer),
+        cmocka_unit_test(test_cookies_of_rules),
         cmocka_unit_test(test_secrets_and_headers),
         cmocka_unit_test(test_process_keys),
         cmocka_unit_test(test_sockets_beside_a_file_named_from_here),
