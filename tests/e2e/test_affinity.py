@@ -272,6 +272,8 @@ def test_without_failover_the_client_sees_the_failure(serve, three):
 
 def test_without_failover_a_session_leaves_what_is_down(serve, three):
     daemon = sticky(serve, three, affinity={"failover": "none"}, pool={"monitors": ["app"]}, monitors=[monitor()])
+    for name in "abc":
+        wait_for_state(daemon, f"pool/{name}", "healthy")
     browser = at(Browser(daemon), "a")
     three[0].mode("unhealthy")
     wait_for_state(daemon, "pool/a", "down")
