@@ -315,8 +315,12 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
         configure_default_steering(l, &lb->steering, m->at);
     lb->hash = lb->name ? config_hash(lb->name) : 0;
     note_shedding(lb);
-    for (size_t i = 0; i < lb->n_rules; i++)
-        inherit_by_rule(l, lb, &lb->rules[i]);
+    for (size_t i = 0; i < lb->n_rules; i++) {
+        struct rule *rule = &lb->rules[i];
+        rule->label = rule->name ? rule->name : arena_printf(&l->config->arena, "#%zu", i + 1);
+        inherit_by_rule(l, lb, rule);
+    }
+    check_unique_names(l, "rule", lb->rules, lb->n_rules, sizeof *lb->rules, offsetof(struct rule, name), offsetof(struct rule, at));
     if (lb->affinity.name)
         name_cookies_of_rules(l, lb);
 }

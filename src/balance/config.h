@@ -299,6 +299,7 @@ struct rule_response {
 struct rule {
     struct load_balancer balancer; /* begins with it: the one it is in, but for what the rule has otherwise */
     const char *name;           /* NULL: none */
+    const char *label;          /* its name, else "#3": its place among the rules */
     struct rule_match match;
     struct rule_response response;
     bool own_steering;          /* else it is the load balancer's */

@@ -8,6 +8,12 @@
 enum pool_map_kind { MAP_NONE /* the default pools */, MAP_CLIENT, MAP_SUBDIVISION, MAP_COUNTRY, MAP_REGION };
 const char *pool_map_key(enum pool_map_kind); /* "client_pools" …; "default_pools" */
 
+/* Is the list's pool one that its requests are steered to? */
+static inline bool pool_list_has(const struct pool_list *list, size_t i)
+{
+    return list->pools[i]->enabled && (!list->weights || list->weights[i] > 0);
+}
+
 /* By default or by a map. */
 bool load_balancer_steers_to(const struct load_balancer *, const struct pool *);
 /* Or as the fallback pool, or by a rule. */

@@ -63,6 +63,28 @@ static void write_table(struct table *t, const struct look *l, struct text *out)
 
 /* --- load balancers --- */
 
+/* Those of maps and rules, where something is to be said of them. */
+static void add_lists(struct table *t, const struct look *l, const json_t *lb)
+{
+    size_t i;
+    json_t *list;
+
+    json_array_foreach (json_object_get(lb, "lists"), i, list) {
+        json_int_t others = integer(list, "others");
+        if (i == 0 || strcmp(format_string(list, "state"), "healthy") == 0)
+            continue;
+        if (others)
+            table_addf(t, TONE_PLAIN, "  %s, and %" JSON_INTEGER_FORMAT " more", format_string(list, "for"), others);
+        else
+            table_addf(t, TONE_PLAIN, "  %s", format_string(list, "for"));
+        table_add_state(t, format_string(list, "state"));
+        table_add(t, TONE_PLAIN, format_string(list, "pool"));
+        table_add(t, TONE_PLAIN, " ");
+        add_age(t, l, list);
+        table_add(t, TONE_PLAIN, format_reason(list, format_string(list, "state")));
+    }
+}
+
 static void write_load_balancers(const struct look *l, struct text *out)
 {
     static const struct table_column columns[] = {
@@ -83,6 +105,7 @@ static void write_load_balancers(const struct look *l, struct text *out)
         add_age(&t, l, lb);
         table_add(&t, TONE_PLAIN, format_reason(lb, format_string(lb, "state")));
         free(hostnames);
+        add_lists(&t, l, lb);
     }
     write_table(&t, l, out);
 }

@@ -88,13 +88,15 @@ enum load_balancer_state { LB_UNKNOWN /* no verdicts yet */, LB_HEALTHY /* first
                            LB_DEGRADED /* some pool is not as it should be */, LB_FAILOVER /* the first pool is not usable */,
                            LB_FALLBACK /* no pool usable: fallback pool or least bad endpoints, health ignored */, LB_DOWN /* nobody to send to */, LB_DISABLED };
 const char *load_balancer_state_name(enum load_balancer_state);
+struct way;
 struct load_balancer_record {
     char *name;
-    enum load_balancer_state state;
-    enum load_balancer_state told; /* as above */
+    enum load_balancer_state state; /* the worst of its ways */
     nsec_t since; /* wall */
     char reason[VERDICT_TEXT_SIZE];
-    const struct pool *pool; /* where requests go by order; NULL: nowhere */
+    const struct pool *pool; /* where requests go by the default pools' order; NULL: nowhere */
+    struct way *ways;        /* see ways.h; the first is the default pools' */
+    size_t n_ways;
     const struct load_balancer *load_balancer;
     UT_hash_handle hh;
 };

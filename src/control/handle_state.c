@@ -4,7 +4,9 @@
 #include "control/exposition.h"
 #include "control/metrics.h"
 #include "control/page.h"
+#include "control/standing.h"
 #include "control/status.h"
+#include "control/ways.h"
 #include "proxy/route.h"
 
 #include <string.h>
@@ -110,6 +112,15 @@ static void answer_pool_readiness(const struct request *r, const char *name)
     answer_readiness(r, pool_is_usable(p->pool, &census, USABLE_HEALTHY), "pool", name, pool_state_name(p->state), p->reason);
 }
 
+/* NULL: there is none. */
+static const struct way *find_unready(const struct load_balancer_record *record)
+{
+    for (size_t i = 0; i < record->n_ways; i++)
+        if (!load_balancer_is_ready(record->ways[i].state))
+            return &record->ways[i];
+    return NULL;
+}
+
 static void answer_host_readiness(const struct request *r, const char *host)
 {
     struct route_table *table = route_table_new(r->control->config);
@@ -123,8 +134,9 @@ static void answer_host_readiness(const struct request *r, const char *host)
         answer_problem(r->call, 404, "no load balancer serves the host \"%s\"", host);
         return;
     }
-    bool ready = found->state == LB_HEALTHY || found->state == LB_DEGRADED || found->state == LB_FAILOVER;
-    answer_readiness(r, ready, "load balancer", found->name, load_balancer_state_name(found->state), found->reason);
+    const struct way *unready = find_unready(found);
+    answer_readiness(r, !unready, "load balancer", unready ? unready->subject : found->name, load_balancer_state_name(unready ? unready->state : found->state),
+                     unready ? unready->reason : found->reason);
 }
 
 void handle_get_ready(const struct request *r)

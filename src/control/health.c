@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "control/tell.h"
 #include "control/tunnels.h"
+#include "control/ways.h"
 #include "monitors/scheduler.h"
 
 #include <stdio.h>
@@ -172,33 +173,52 @@ static const struct pool_census *census_of(struct control *control, const struct
     return &record->census;
 }
 
-static void stand_on_censuses(struct control *control, const struct load_balancer *lb, struct load_balancer_standing *out)
+static void stand_on_censuses(struct control *control, const struct way *way, struct load_balancer_standing *out)
 {
-    struct pool_census *censuses = mem_array(lb->n_default_pools + 1, sizeof *censuses);
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        censuses[i] = *census_of(control, lb->default_pools[i]);
-    load_balancer_stand(lb, censuses, lb->fallback_pool ? census_of(control, lb->fallback_pool) : NULL, out);
+    const struct load_balancer *lb = way->balancer;
+    struct pool_census *censuses = mem_array(way->list->n + 1, sizeof *censuses);
+    for (size_t i = 0; i < way->list->n; i++)
+        censuses[i] = *census_of(control, way->list->pools[i]);
+    load_balancer_stand(lb, way->list, censuses, lb->fallback_pool ? census_of(control, lb->fallback_pool) : NULL, out);
     free(censuses);
 }
 
-static void settle_load_balancer(struct control *control, struct load_balancer_record *record)
+static void settle_way(struct control *control, const struct load_balancer_record *record, struct way *way)
 {
     struct load_balancer_standing standing;
-    stand_on_censuses(control, record->load_balancer, &standing);
-    if (standing.state != record->state || record->since == 0) {
-        trace(TRACE_HEALTH, "load balancer %s: %s -> %s: %s", record->name, load_balancer_state_name(record->state),
-              load_balancer_state_name(standing.state), standing.reason);
-        record->state = standing.state;
-        record->since = clock_wall();
+    stand_on_censuses(control, way, &standing);
+    if (standing.state != way->state || way->since == 0) {
+        trace(TRACE_HEALTH, "load balancer %s: %s -> %s: %s", way->subject, load_balancer_state_name(way->state), load_balancer_state_name(standing.state),
+              standing.reason);
+        way->state = standing.state;
+        way->since = clock_wall();
     }
-    record->pool = standing.pool;
-    memcpy(record->reason, standing.reason, sizeof record->reason);
-    enum load_balancer_state told = record->told;
+    way->pool = standing.pool;
+    memcpy(way->reason, standing.reason, sizeof way->reason);
+    enum load_balancer_state told = way->told;
     if (standing.settled)
-        record->told = standing.state;
+        way->told = standing.state;
     struct announcement what;
     if (announce_load_balancer(told, &standing, &what))
-        tell_load_balancer(control, record, told, &what);
+        tell_load_balancer(control, record, way, told, &what);
+}
+
+/* As the worst of its ways, the first of several. */
+static void settle_load_balancer(struct control *control, struct load_balancer_record *record)
+{
+    const struct way *worst = &record->ways[0];
+    for (size_t i = 0; i < record->n_ways; i++) {
+        settle_way(control, record, &record->ways[i]);
+        if (load_balancer_worse(worst->state, record->ways[i].state) != worst->state)
+            worst = &record->ways[i];
+    }
+    if (worst->state != record->state || record->since == 0)
+        record->since = worst->since;
+    record->state = worst->state;
+    record->pool = record->ways[0].pool;
+    int n = worst == record->ways ? 0 : snprintf(record->reason, sizeof record->reason, "%.100s: ", worst->label);
+    size_t room = sizeof record->reason - (size_t)n;
+    snprintf(record->reason + n, room, "%.*s", (int)room - 1, worst->reason);
 }
 
 /* Requests that came to a good end: what was sent, but for what failed or is still under way. */

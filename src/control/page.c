@@ -137,6 +137,26 @@ static void write_summary(const json_t *status, struct text *out)
     }
 }
 
+/* Those of maps and rules. */
+static void write_lists(const json_t *lb, struct text *out)
+{
+    size_t i;
+    json_t *list;
+
+    json_array_foreach (json_object_get(lb, "lists"), i, list) {
+        if (i == 0)
+            continue;
+        text_add(out, "<tr>");
+        cell(out, "", text_of(list, "for"));
+        state_cell(out, text_of(list, "state"));
+        cell(out, "", text_of(list, "pool"));
+        cell(out, "", "");
+        cell(out, "faint", text_of(list, "since"));
+        cell(out, "why", text_of(list, "reason"));
+        text_add(out, "</tr>\n");
+    }
+}
+
 static void write_load_balancers(const json_t *list, struct text *out)
 {
     size_t i;
@@ -152,6 +172,7 @@ static void write_load_balancers(const json_t *list, struct text *out)
         cell(out, "faint", text_of(lb, "since"));
         cell(out, "why", text_of(lb, "reason"));
         text_add(out, "</tr>\n");
+        write_lists(lb, out);
     }
     end_table(out);
 }

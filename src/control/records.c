@@ -5,6 +5,7 @@
 #include "control/names.h"
 #include "control/override.h"
 #include "control/told.h"
+#include "control/ways.h"
 
 #include <string.h>
 
@@ -138,6 +139,7 @@ static void follow_pools(struct control *control, const struct config *config)
 static void drop_load_balancer(struct control *control, struct load_balancer_record *record)
 {
     HASH_DEL(control->load_balancers, record);
+    ways_clear(record);
     free(record->name);
     free(record);
 }
@@ -149,11 +151,11 @@ static void follow_load_balancer(struct control *control, const struct load_bala
     if (!record) {
         record = mem_zero(sizeof *record);
         record->name = mem_copy_text(lb->name);
-        record->told = told_take_load_balancer(control, record->name);
         HASH_ADD_KEYPTR(hh, control->load_balancers, record->name, strlen(record->name), record);
     }
     record->load_balancer = lb;
     record->pool = NULL;
+    ways_follow(control, record, lb);
 }
 
 static void follow_load_balancers(struct control *control, const struct config *config)

@@ -1,5 +1,7 @@
 #include "control/standing.h"
 
+#include "balance/pool_map.h"
+
 #include <stdio.h>
 
 enum { DAY_SECONDS = 24 * 60 * 60 };
@@ -73,19 +75,19 @@ bool announce_pool(enum pool_state told, const struct pool_standing *now, struct
 
 /* --- load balancers --- */
 
-/* The first pool that is usable at this level, or n_default_pools. */
-static size_t first_usable(const struct load_balancer *lb, const struct pool_census *censuses, enum usability level)
+/* The first pool that is usable at this level, or list->n. */
+static size_t first_usable(const struct pool_list *list, const struct pool_census *censuses, enum usability level)
 {
     size_t i = 0;
-    while (i < lb->n_default_pools && !pool_is_usable(lb->default_pools[i], &censuses[i], level))
+    while (i < list->n && (!pool_list_has(list, i) || !pool_is_usable(list->pools[i], &censuses[i], level)))
         i++;
     return i;
 }
 
-static size_t first_enabled(const struct load_balancer *lb)
+static size_t first_steered_to(const struct pool_list *list)
 {
     size_t i = 0;
-    while (i < lb->n_default_pools && !lb->default_pools[i]->enabled)
+    while (i < list->n && !pool_list_has(list, i))
         i++;
     return i;
 }
@@ -96,64 +98,64 @@ static bool has_anybody(const struct pool *pool, const struct pool_census *censu
 }
 
 /* "pool europe is critical (0 of 1 endpoints usable)" for those of the pools before `end` that are not as they should be. */
-static size_t describe_pools(const struct load_balancer *lb, const struct pool_census *censuses, size_t end, char *out, size_t size)
+static size_t describe_pools(const struct pool_list *list, const struct pool_census *censuses, size_t end, char *out, size_t size)
 {
     size_t n = 0;
     for (size_t i = 0; i < end && n < size; i++) {
         struct pool_standing standing;
-        pool_stand(lb->default_pools[i], &censuses[i], &standing);
-        if (standing.state == POOL_DISABLED || standing.state == POOL_HEALTHY)
+        pool_stand(list->pools[i], &censuses[i], &standing);
+        if (!pool_list_has(list, i) || standing.state == POOL_HEALTHY)
             continue;
-        int m = snprintf(out + n, size - n, "%spool %s is %s (%s)", n ? ", " : "", lb->default_pools[i]->name, pool_state_name(standing.state),
+        int m = snprintf(out + n, size - n, "%spool %s is %s (%s)", n ? ", " : "", list->pools[i]->name, pool_state_name(standing.state),
                          standing.reason);
         n += (size_t)m;
     }
     return n < size ? n : size - 1;
 }
 
-static bool some_pool_is_bad(const struct load_balancer *lb, const struct pool_census *censuses)
+static bool some_pool_is_bad(const struct pool_list *list, const struct pool_census *censuses)
 {
-    for (size_t i = 0; i < lb->n_default_pools; i++) {
-        enum pool_state state = pool_state(lb->default_pools[i], &censuses[i]);
-        if (state == POOL_DEGRADED || state == POOL_CRITICAL)
+    for (size_t i = 0; i < list->n; i++) {
+        enum pool_state state = pool_state(list->pools[i], &censuses[i]);
+        if (pool_list_has(list, i) && (state == POOL_DEGRADED || state == POOL_CRITICAL))
             return true;
     }
     return false;
 }
 
 /* Could a verdict that is still missing bring one of the pools before `end` into use? */
-static bool pools_are_settled(const struct load_balancer *lb, const struct pool_census *censuses, size_t end)
+static bool pools_are_settled(const struct pool_list *list, const struct pool_census *censuses, size_t end)
 {
     for (size_t i = 0; i < end; i++)
-        if (pool_state(lb->default_pools[i], &censuses[i]) == POOL_UNKNOWN)
+        if (pool_list_has(list, i) && pool_state(list->pools[i], &censuses[i]) == POOL_UNKNOWN)
             return false;
     return true;
 }
 
-static void stand_on_pool(const struct load_balancer *lb, const struct pool_census *censuses, size_t chosen, enum usability level,
+static void stand_on_pool(const struct pool_list *list, const struct pool_census *censuses, size_t chosen, enum usability level,
                           struct load_balancer_standing *out)
 {
-    out->pool = lb->default_pools[chosen];
+    out->pool = list->pools[chosen];
     if (level == USABLE_UNKNOWN) {
         out->state = LB_UNKNOWN;
         snprintf(out->reason, sizeof out->reason, "no verdict yet: traffic goes to %s", out->pool->name);
         return;
     }
-    if (chosen > first_enabled(lb)) {
+    if (chosen > first_steered_to(list)) {
         out->state = LB_FAILOVER;
-        out->settled = pools_are_settled(lb, censuses, chosen);
+        out->settled = pools_are_settled(list, censuses, chosen);
         int n = snprintf(out->reason, sizeof out->reason, "failover: ");
-        size_t m = describe_pools(lb, censuses, chosen, out->reason + n, sizeof out->reason - (size_t)n);
+        size_t m = describe_pools(list, censuses, chosen, out->reason + n, sizeof out->reason - (size_t)n);
         snprintf(out->reason + (size_t)n + m, sizeof out->reason - (size_t)n - m, ": traffic goes to %s", out->pool->name);
         return;
     }
     out->settled = true;
-    size_t n = describe_pools(lb, censuses, lb->n_default_pools, out->reason, sizeof out->reason);
-    out->state = some_pool_is_bad(lb, censuses) ? LB_DEGRADED : LB_HEALTHY;
+    size_t n = describe_pools(list, censuses, list->n, out->reason, sizeof out->reason);
+    out->state = some_pool_is_bad(list, censuses) ? LB_DEGRADED : LB_HEALTHY;
     snprintf(out->reason + n, sizeof out->reason - n, "%s: traffic goes to %s", n ? "" : "all pools are healthy", out->pool->name);
 }
 
-static bool stand_on_last_resort(const struct load_balancer *lb, const struct pool_census *censuses, const struct pool_census *fallback,
+static bool stand_on_last_resort(const struct load_balancer *lb, const struct pool_list *list, const struct pool_census *censuses, const struct pool_census *fallback,
                                  struct load_balancer_standing *out)
 {
     if (lb->when_all_down == WHEN_ALL_DOWN_503)
@@ -162,27 +164,27 @@ static bool stand_on_last_resort(const struct load_balancer *lb, const struct po
         out->pool = has_anybody(lb->fallback_pool, fallback) ? lb->fallback_pool : NULL;
         return out->pool;
     }
-    for (size_t i = 0; i < lb->n_default_pools; i++) {
-        if (!has_anybody(lb->default_pools[i], &censuses[i]))
+    for (size_t i = 0; i < list->n; i++) {
+        if (!has_anybody(list->pools[i], &censuses[i]))
             continue;
-        out->pool = lb->default_pools[i];
+        out->pool = list->pools[i];
         return true;
     }
     return false;
 }
 
-static void stand_without_pool(const struct load_balancer *lb, const struct pool_census *censuses, const struct pool_census *fallback,
+static void stand_without_pool(const struct load_balancer *lb, const struct pool_list *list, const struct pool_census *censuses, const struct pool_census *fallback,
                                struct load_balancer_standing *out)
 {
-    out->settled = pools_are_settled(lb, censuses, lb->n_default_pools);
-    out->state = stand_on_last_resort(lb, censuses, fallback, out) ? LB_FALLBACK : LB_DOWN;
+    out->settled = pools_are_settled(list, censuses, list->n);
+    out->state = stand_on_last_resort(lb, list, censuses, fallback, out) ? LB_FALLBACK : LB_DOWN;
     if (!out->settled) {
         out->state = LB_UNKNOWN;
         snprintf(out->reason, sizeof out->reason, "no verdict yet: names are being resolved, or connectors are on their way");
         return;
     }
     int n = snprintf(out->reason, sizeof out->reason, "%s: ", load_balancer_state_name(out->state));
-    size_t m = describe_pools(lb, censuses, lb->n_default_pools, out->reason + n, sizeof out->reason - (size_t)n);
+    size_t m = describe_pools(list, censuses, list->n, out->reason + n, sizeof out->reason - (size_t)n);
     size_t end = (size_t)n + m;
     if (out->state == LB_DOWN)
         snprintf(out->reason + end, sizeof out->reason - end, ": requests are answered with %u%s", lb->down_page.file ? lb->down_page.status : 503,
@@ -193,7 +195,7 @@ static void stand_without_pool(const struct load_balancer *lb, const struct pool
         snprintf(out->reason + end, sizeof out->reason - end, ": traffic goes to the least bad endpoint");
 }
 
-void load_balancer_stand(const struct load_balancer *lb, const struct pool_census *censuses, const struct pool_census *fallback,
+void load_balancer_stand(const struct load_balancer *lb, const struct pool_list *list, const struct pool_census *censuses, const struct pool_census *fallback,
                          struct load_balancer_standing *out)
 {
     *out = (struct load_balancer_standing){ .state = LB_UNKNOWN };
@@ -204,13 +206,26 @@ void load_balancer_stand(const struct load_balancer *lb, const struct pool_censu
         return;
     }
     for (enum usability level = USABLE_HEALTHY; level <= USABLE_UNKNOWN; level++) {
-        size_t chosen = first_usable(lb, censuses, level);
-        if (chosen == lb->n_default_pools)
+        size_t chosen = first_usable(list, censuses, level);
+        if (chosen == list->n)
             continue;
-        stand_on_pool(lb, censuses, chosen, level, out);
+        stand_on_pool(list, censuses, chosen, level, out);
         return;
     }
-    stand_without_pool(lb, censuses, fallback, out);
+    stand_without_pool(lb, list, censuses, fallback, out);
+}
+
+enum load_balancer_state load_balancer_worse(enum load_balancer_state a, enum load_balancer_state b)
+{
+    static const unsigned ranks[] = {
+        [LB_HEALTHY] = 0, [LB_DEGRADED] = 1, [LB_UNKNOWN] = 2, [LB_FAILOVER] = 3, [LB_FALLBACK] = 4, [LB_DOWN] = 5, [LB_DISABLED] = 6,
+    };
+    return ranks[b] > ranks[a] ? b : a;
+}
+
+bool load_balancer_is_ready(enum load_balancer_state state)
+{
+    return state == LB_HEALTHY || state == LB_DEGRADED || state == LB_FAILOVER;
 }
 
 bool announce_load_balancer(enum load_balancer_state told, const struct load_balancer_standing *now, struct announcement *out)

@@ -21,9 +21,13 @@ struct load_balancer_standing {
     bool settled;
     char reason[VERDICT_TEXT_SIZE];
 };
-/* `censuses`: of its default pools, by their order; `fallback`: of its fallback pool, NULL if it has none. */
-void load_balancer_stand(const struct load_balancer *, const struct pool_census *censuses, const struct pool_census *fallback,
-                         struct load_balancer_standing *out);
+/* With the pools of one list, whose `censuses` are in its order; `fallback`: of its fallback pool, NULL if it has none. */
+void load_balancer_stand(const struct load_balancer *, const struct pool_list *, const struct pool_census *censuses,
+                         const struct pool_census *fallback, struct load_balancer_standing *out);
+/* Of two lists. */
+enum load_balancer_state load_balancer_worse(enum load_balancer_state, enum load_balancer_state);
+/* Do requests get to a pool in its right order of health? */
+bool load_balancer_is_ready(enum load_balancer_state);
 
 /* What one endpoint says about the tunnel it names. */
 enum tunnel_opinion { OPINION_NONE, OPINION_ALIVE, OPINION_INACTIVE };

@@ -6,6 +6,7 @@
 #include "control/store.h"
 #include "control/totals.h"
 #include "control/tunnels.h"
+#include "control/ways.h"
 #include "monitors/monitor.h"
 
 #include <math.h>
@@ -277,11 +278,24 @@ static const struct load_balancer_record *find_load_balancer_record(const struct
     return r;
 }
 
-static json_t *default_pools_json(const struct load_balancer *lb)
+json_t *status_pool_names_json(const struct pool_list *pools)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        json_array_append_new(list, json_string(lb->default_pools[i]->name));
+    for (size_t i = 0; i < pools->n; i++)
+        json_array_append_new(list, json_string(pools->pools[i]->name));
+    return list;
+}
+
+static json_t *ways_json(const struct load_balancer_record *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; r && i < r->n_ways; i++) {
+        const struct way *w = &r->ways[i];
+        json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:s, s:o, s:o, s:o}", "for", w->label, "others", (int)w->others, "pools",
+                                              status_pool_names_json(w->list), "state", load_balancer_state_name(w->state), "pool",
+                                              status_text_json(w->pool ? w->pool->name : NULL), "reason", status_text_json(w->reason), "since",
+                                              status_time_json(w->since)));
+    }
     return list;
 }
 
@@ -295,9 +309,10 @@ static json_t *load_balancer_json(const struct control *c, const struct load_bal
 
     json_object_set_new(out, "enabled", json_boolean(lb->enabled));
     json_object_set_new(out, "steering", json_string(lb->steering.policy->name));
-    json_object_set_new(out, "default_pools", default_pools_json(lb));
+    json_object_set_new(out, "default_pools", status_pool_names_json(&lb->lists[0]));
     json_object_set_new(out, "fallback_pool", status_text_json(lb->fallback_pool ? lb->fallback_pool->name : NULL));
     json_object_set_new(out, "fallback_in_use", json_boolean(r && r->state == LB_FALLBACK));
+    json_object_set_new(out, "lists", ways_json(r));
     return out;
 }
 

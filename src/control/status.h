@@ -13,6 +13,7 @@ json_t *status_endpoint_json(struct control *, const struct endpoint_record *);
 json_t *status_tunnels_json(struct control *);
 json_t *status_channels_json(struct control *);
 
+json_t *status_pool_names_json(const struct pool_list *);
 /* RFC 3339; null for 0. */
 json_t *status_time_json(nsec_t wall);
 /* Null for NULL; what came over the network and isn't UTF-8 is masked. */

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "control/bus.h"
+#include "control/status.h"
+#include "control/ways.h"
 
 #include <stdio.h>
 
@@ -89,17 +91,19 @@ static json_t *texts_json(const struct texts *texts)
     return list;
 }
 
-void tell_load_balancer(struct control *control, const struct load_balancer_record *record, enum load_balancer_state from,
+void tell_load_balancer(struct control *control, const struct load_balancer_record *record, const struct way *way, enum load_balancer_state from,
                         const struct announcement *what)
 {
     static const char *const phrases[] = { "unknown", "healthy", "degraded", "in failover", "in fallback", "down", "disabled" };
-    const char *to = load_balancer_state_name(record->state);
-    json_t *data = transition(load_balancer_state_name(from), to, record->reason, record->since);
+    const char *to = load_balancer_state_name(way->state);
+    json_t *data = transition(load_balancer_state_name(from), to, way->reason, way->since);
     json_object_set_new(data, "load_balancer", json_string(record->name));
     json_object_set_new(data, "hostnames", texts_json(&record->load_balancer->hostnames));
-    json_object_set_new(data, "pool", record->pool ? json_string(record->pool->name) : json_null());
-    log_announcement(what, "health", "load balancer", record->name, phrases[record->state], without_state(record->reason, to));
-    publish(control, what, record->name, data);
+    json_object_set_new(data, "for", json_string(way->label));
+    json_object_set_new(data, "pools", status_pool_names_json(way->list));
+    json_object_set_new(data, "pool", way->pool ? json_string(way->pool->name) : json_null());
+    log_announcement(what, "health", "load balancer", way->subject, phrases[way->state], without_state(way->reason, to));
+    publish(control, what, way->subject, data);
 }
 
 static json_t *endpoints_of_tunnel(const struct control *control, const struct tunnel_record *tunnel)

@@ -8,7 +8,9 @@
 /* `from`: the state told last. */
 void tell_endpoint(struct control *, const struct endpoint_record *, enum verdict_state from, const struct announcement *);
 void tell_pool(struct control *, const struct pool_record *, enum pool_state from, const struct announcement *);
-void tell_load_balancer(struct control *, const struct load_balancer_record *, enum load_balancer_state from, const struct announcement *);
+struct way;
+void tell_load_balancer(struct control *, const struct load_balancer_record *, const struct way *, enum load_balancer_state from,
+                        const struct announcement *);
 void tell_tunnel(struct control *, const struct tunnel_record *, enum tunnel_status from, const struct announcement *);
 /* Of a tunnel of our own edge. */
 void tell_edge_tunnel(struct control *, const struct tunnel *, const struct tunnel_standing *, const struct tunnel_count *, enum tunnel_status from,

@@ -1,6 +1,7 @@
 #include "net/address.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff }; /* ::ffff:0:0/96 (RFC 4291 section 2.5.5.2) */
@@ -177,6 +178,16 @@ bool cidr_parse(const char *text, struct cidr *out)
     address_bytes(&a, out->bytes);
     clear_bits_from(out->bytes, out->bits);
     return true;
+}
+
+void cidr_format(const struct cidr *network, char out[static CIDR_TEXT_SIZE])
+{
+    struct address a = { .v6 = { .sin6_family = AF_INET6 } };
+    char host[ADDRESS_TEXT_SIZE];
+    memcpy(&a.v6.sin6_addr, network->bytes, sizeof network->bytes);
+    bool v4 = network->bits >= 96 && IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr);
+    address_format_host(&a, host);
+    snprintf(out, CIDR_TEXT_SIZE, "%s/%d", host, network->bits - (v4 ? 96 : 0));
 }
 
 static bool cidr_contains(const struct cidr *network, const uint8_t bytes[16])

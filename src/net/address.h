@@ -49,6 +49,9 @@ struct cidr_set {
 };
 /* Bits of the address beyond the "/n" are cleared. */
 bool cidr_parse(const char *text, struct cidr *out);
+/* "10.0.0.0/8", "2001:db8::/32". */
+#define CIDR_TEXT_SIZE (ADDRESS_TEXT_SIZE + 4)
+void cidr_format(const struct cidr *, char out[static CIDR_TEXT_SIZE]);
 bool cidr_set_contains(const struct cidr_set *, const struct address *);
 /* Unique-local, private (IPv4), loopback, link-local, unspecified: what a public name must not resolve to to be reachable over the
  * Internet. */

@@ -151,6 +151,22 @@ static void test_cidr_contains(void **state)
     }
 }
 
+static void test_cidr_is_written_as_it_is_read(void **state)
+{
+    static const char *const texts[][2] = {
+        { "10.1.2.3/8", "10.0.0.0/8" }, { "192.0.2.1", "192.0.2.1/32" }, { "0.0.0.0/0", "0.0.0.0/0" },
+        { "2001:db8::1/32", "2001:db8::/32" }, { "::1", "::1/128" }, { "::/0", "::/0" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct cidr network;
+        char text[CIDR_TEXT_SIZE];
+        assert_true(cidr_parse(texts[i][0], &network));
+        cidr_format(&network, text);
+        assert_string_equal(text, texts[i][1]);
+    }
+}
+
 static void test_cidr_refuses(void **state)
 {
     static const char *const refused[] = { "", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/8/8", "10.0.0.0/+8", "10.0.0.0/ 8",
@@ -189,7 +205,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),         cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_length_and_port),
-        cmocka_unit_test(test_equal),         cmocka_unit_test(test_cidr_contains),    cmocka_unit_test(test_cidr_refuses),
+        cmocka_unit_test(test_equal),         cmocka_unit_test(test_cidr_contains),    cmocka_unit_test(test_cidr_is_written_as_it_is_read),
+        cmocka_unit_test(test_cidr_refuses),
         cmocka_unit_test(test_unique_local),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

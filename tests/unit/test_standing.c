@@ -98,7 +98,7 @@ struct lb_row {
     const char *reason;
 };
 
-static void check_load_balancer(const struct lb_row *row)
+static void check_load_balancer(const struct lb_row *row, double weight_of_america)
 {
     struct pool pools[] = {
         { .name = "europe", .enabled = !row->europe_disabled, .minimum_endpoints = 1 },
@@ -106,11 +106,12 @@ static void check_load_balancer(const struct lb_row *row)
         { .name = "spare", .enabled = true, .minimum_endpoints = 1 },
     };
     struct pool *const defaults[] = { &pools[0], &pools[1] };
-    struct load_balancer lb = { .name = "app", .enabled = true, .default_pools = defaults, .n_default_pools = 2, .fallback_pool = &pools[2],
-                                .when_all_down = row->when_all_down };
+    const double weights[] = { 1, weight_of_america };
+    const struct pool_list list = { .pools = defaults, .weights = weights, .n = 2 };
+    struct load_balancer lb = { .name = "app", .enabled = true, .fallback_pool = &pools[2], .when_all_down = row->when_all_down };
     struct pool_census censuses[] = { row->europe, row->america };
     struct load_balancer_standing standing;
-    load_balancer_stand(&lb, censuses, &row->fallback, &standing);
+    load_balancer_stand(&lb, &list, censuses, &row->fallback, &standing);
     assert_string_equal(standing.reason, row->reason);
     assert_int_equal(standing.state, row->expected);
     assert_int_equal(standing.settled, row->settled);
@@ -158,7 +159,20 @@ static void load_balancer_standing(void **state)
           "no verdict yet: names are being resolved, or connectors are on their way" },
     };
     for (size_t i = 0; i < COUNT(rows); i++)
-        check_load_balancer(&rows[i]);
+        check_load_balancer(&rows[i], 0.5);
+}
+
+static void a_pool_without_weight_is_none(void **state)
+{
+    (void)state;
+    static const struct pool_census up = CENSUS(1, 0, 0, 0, 0, 0), down = CENSUS(0, 0, 0, 1, 0, 0);
+    const struct lb_row rows[] = {
+        { up, down, up, 0, false, LB_HEALTHY, "europe", true, "all pools are healthy: traffic goes to europe" },
+        { down, up, up, WHEN_ALL_DOWN_FALLBACK_POOL, false, LB_FALLBACK, "spare", true,
+          "fallback: pool europe is critical (0 of 1 endpoints usable): traffic goes to the fallback pool spare, health ignored" },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        check_load_balancer(&rows[i], 0);
 }
 
 static void a_reason_that_is_too_long_is_cut(void **state)
@@ -170,14 +184,24 @@ static void a_reason_that_is_too_long_is_cut(void **state)
     struct pool pools[] = { { .name = name, .enabled = true, .minimum_endpoints = 1 }, { .name = name, .enabled = true, .minimum_endpoints = 1 },
                             { .name = "last", .enabled = true, .minimum_endpoints = 1 } };
     struct pool *const defaults[] = { &pools[0], &pools[1], &pools[2] };
-    struct load_balancer lb = { .name = "app", .enabled = true, .default_pools = defaults, .n_default_pools = 3 };
+    const struct pool_list list = { .pools = defaults, .n = 3 };
+    struct load_balancer lb = { .name = "app", .enabled = true };
     struct load_balancer_standing standing;
     struct pool_census censuses[] = { CENSUS(0, 0, 0, 1, 0, 0), CENSUS(0, 0, 0, 1, 0, 0), CENSUS(1, 0, 0, 0, 0, 0) };
-    load_balancer_stand(&lb, censuses, NULL, &standing);
+    load_balancer_stand(&lb, &list, censuses, NULL, &standing);
     assert_int_equal(strlen(standing.reason), sizeof standing.reason - 1);
     censuses[2] = (struct pool_census)CENSUS(0, 0, 0, 1, 0, 0);
-    load_balancer_stand(&lb, censuses, NULL, &standing);
+    load_balancer_stand(&lb, &list, censuses, NULL, &standing);
     assert_int_equal(strlen(standing.reason), sizeof standing.reason - 1);
+}
+
+static void the_worse_of_two(void **state)
+{
+    static const enum load_balancer_state order[] = { LB_HEALTHY, LB_DEGRADED, LB_UNKNOWN, LB_FAILOVER, LB_FALLBACK, LB_DOWN, LB_DISABLED };
+    (void)state;
+    for (size_t i = 0; i < COUNT(order); i++)
+        for (size_t k = 0; k < COUNT(order); k++)
+            assert_int_equal(load_balancer_worse(order[i], order[k]), order[i > k ? i : k]);
 }
 
 static void load_balancer_announcements(void **state)
@@ -335,6 +359,8 @@ int main(void)
         cmocka_unit_test(pool_announcements),
         cmocka_unit_test(load_balancer_standing),
         cmocka_unit_test(a_reason_that_is_too_long_is_cut),
+        cmocka_unit_test(a_pool_without_weight_is_none),
+        cmocka_unit_test(the_worse_of_two),
         cmocka_unit_test(load_balancer_announcements),
         cmocka_unit_test(endpoint_announcements),
         cmocka_unit_test(tunnel_opinions),
