@@ -34,6 +34,48 @@ struct endpoint_live *endpoint_live_new(const char *id, unsigned workers)
     return live;
 }
 
+#define COPY(to, from, member) atomic_init(&(to)->member, atomic_load_explicit(&(from)->member, memory_order_relaxed))
+
+static void copy_stretches(struct endpoint_live *to, const struct endpoint_live *from)
+{
+    for (unsigned i = 0; i < STRETCHES_KEPT; i++) {
+        COPY(to, from, stretches[i].since);
+        COPY(to, from, stretches[i].until);
+    }
+    COPY(to, from, stretch);
+}
+
+static void copy_what_traffic_says(struct endpoint_live *to, const struct endpoint_live *from)
+{
+    COPY(to, from, consecutive_failures);
+    COPY(to, from, window.halves[0]);
+    COPY(to, from, window.halves[1]);
+    COPY(to, from, ejected_until);
+    COPY(to, from, ejections);
+    COPY(to, from, ejected_for);
+    COPY(to, from, clean_since);
+    COPY(to, from, latency_s);
+    COPY(to, from, latency_at);
+}
+
+struct endpoint_live *endpoint_live_copy(const struct endpoint_live *from)
+{
+    struct endpoint_live *to = endpoint_live_new(from->id, 1);
+
+    COPY(to, from, health);
+    COPY(to, from, admin);
+    COPY(to, from, admin_since);
+    COPY(to, from, weight_override);
+    COPY(to, from, slow_start_from);
+    copy_stretches(to, from);
+    COPY(to, from, dialable);
+    COPY(to, from, resolving);
+    COPY(to, from, probe_latency_s);
+    copy_what_traffic_says(to, from);
+    atomic_init(&to->counts[0].connections, endpoint_open_connections(from));
+    return to;
+}
+
 struct endpoint_live *endpoint_live_ref(struct endpoint_live *live)
 {
     atomic_fetch_add_explicit(&live->refs, 1, memory_order_relaxed);

@@ -77,6 +77,9 @@ struct endpoint_live {
 };
 
 struct endpoint_live *endpoint_live_new(const char *id, unsigned workers);
+/* What is known of it now, for trying things out: nobody writes to the one by way of the other. Of one worker, without requests in flight; without
+ * addresses. */
+struct endpoint_live *endpoint_live_copy(const struct endpoint_live *);
 struct endpoint_live *endpoint_live_ref(struct endpoint_live *);
 void endpoint_live_unref(struct endpoint_live *);
 

@@ -64,10 +64,19 @@ static size_t row_of(const struct command *c, size_t n_own, int value)
     return i;
 }
 
+static void store_value(struct option_values *values, const char *value)
+{
+    if (values->n < OPTION_VALUES_MAX)
+        values->items[values->n] = value;
+    values->n++;
+}
+
 static void store_option(const struct option_row *row, void *options)
 {
     char *member = (char *)options + row->offset;
-    if (row->argument)
+    if (row->need == OPTION_MANY)
+        store_value((struct option_values *)(void *)member, optarg);
+    else if (row->argument)
         *(const char **)(void *)member = optarg;
     else
         *(bool *)(void *)member = true;
@@ -114,10 +123,13 @@ static enum arguments_result check_operands(const struct command *c, const char 
     return ARGUMENTS_RUN;
 }
 
-static enum arguments_result check_required(const struct command *c, const char *full_name, const void *options)
+static enum arguments_result check_options(const struct command *c, const char *full_name, const void *options)
 {
     for (const struct option_row *row = c->options; row && row->name; row++) {
-        if (!row->required || *(const char *const *)(const void *)((const char *)options + row->offset))
+        const void *member = (const char *)options + row->offset;
+        if (row->need == OPTION_MANY && ((const struct option_values *)member)->n > OPTION_VALUES_MAX)
+            return complain(full_name, "given too often: --", row->name, "");
+        if (row->need != OPTION_REQUIRED || *(const char *const *)member)
             continue;
         return complain(full_name, "missing option: --", row->name, "");
     }
@@ -150,7 +162,7 @@ enum arguments_result arguments_parse(const struct command *c, const char *full_
         store_option(option_at(c, n_own, row), options);
     }
     *first_operand = optind;
-    enum arguments_result result = check_required(c, full_name, options);
+    enum arguments_result result = check_options(c, full_name, options);
     return result == ARGUMENTS_RUN ? check_operands(c, full_name, argc, argv) : result;
 }
 
@@ -236,9 +248,9 @@ static void print_usage_line(const struct command *c, const char *full_name, FIL
     if (c->subcommands)
         fputs(" COMMAND", f);
     for (const struct option_row *row = c->options; row && row->name; row++)
-        if (row->required && row->letter)
+        if (row->need == OPTION_REQUIRED && row->letter)
             fprintf(f, " -%c %s", row->letter, row->argument);
-        else if (row->required)
+        else if (row->need == OPTION_REQUIRED)
             fprintf(f, " --%s %s", row->name, row->argument);
     fputs(" [OPTION…]", f);
     if (c->operands)

@@ -11,7 +11,7 @@
 enum { FULL_NAME_MAX = 64 };
 
 const struct command *const commands[] = {
-    &serve_command,   &check_command,  &status_command, &explain_command, &events_command, &endpoint_command, &tunnel_command,
+    &serve_command,   &check_command,  &status_command, &explain_command, &simulate_command, &events_command, &endpoint_command, &tunnel_command,
     &edge_command, &monitor_command, &alerts_command, &reload_command, &trace_command,  NULL,
 };
 

@@ -7,14 +7,20 @@
 
 enum cli_exit { EXIT_YES = 0, EXIT_NO = 1, EXIT_USAGE = 2 };
 
-/* The member of the command's struct of options is a bool without an argument, else a const char *. */
+enum { OPTION_VALUES_MAX = 64 };
+struct option_values {
+    const char *items[OPTION_VALUES_MAX];
+    size_t n;
+};
+
+/* The member of the command's struct of options is a bool without an argument, else a const char *, or a struct option_values. */
 struct option_row {
     const char *name;     /* without the dashes; NULL ends the table */
     char letter;          /* '\0': long only */
     const char *argument; /* its name in the help; NULL: none */
     size_t offset;
     const char *help;
-    bool required;
+    enum { OPTION_OPTIONAL = false, OPTION_REQUIRED = true, OPTION_MANY /* it may be given again, and all are kept */ } need;
 };
 
 struct command {
@@ -35,7 +41,7 @@ extern const struct command *const commands[];
 
 /* One per file. */
 extern const struct command alerts_command, check_command, edge_command, endpoint_command, events_command, explain_command, monitor_command,
-    reload_command, serve_command, status_command, trace_command, tunnel_command;
+    reload_command, serve_command, simulate_command, status_command, trace_command, tunnel_command;
 
 /* Finds and runs what argv[1] and further name. Prints help, the version, or what is wrong with the usage. */
 int cli_main(int argc, char **argv);

@@ -5,6 +5,7 @@
 #include "control/event_stream.h"
 #include "control/handlers.h"
 #include "control/query.h"
+#include "control/simulator.h"
 
 #include <string.h>
 
@@ -56,6 +57,7 @@ static const struct route routes[] = {
     { METHOD_POST, "/v1/monitors/{}/test", .handle = handle_post_monitor_test, .parameters = "endpoint " },
     { METHOD_GET, "/v1/pools", .handle = handle_get_pools },
     { METHOD_POST, "/v1/reload", .handle = handle_post_reload },
+    { METHOD_POST, "/v1/simulate", .handle = simulator_serve },
     { METHOD_GET, "/v1/status", .handle = handle_get_status },
     { METHOD_GET, "/v1/trace", .handle = handle_get_trace },
     { METHOD_POST, "/v1/trace", .handle = handle_post_trace },

@@ -32,6 +32,7 @@ struct places;
 struct tunnels;
 struct edge;
 struct edge_worker;
+struct simulator;
 
 /* A UUID that endpoints name. What is known of it here comes through those endpoints: the edge says 530/1033 or 1016 in place of a
  * tunnel without a connection, and any other answer was carried by one. */
@@ -135,6 +136,7 @@ struct control {
     struct places *places;        /* where clients are */
     struct certificates *certificates; /* when ours end */
     struct told_state *told;           /* uthash: before the start, see told.h */
+    struct simulator *simulator;  /* NULL: none was asked for so far */
     struct tunnels *registry;     /* of our edge: its tunnels, and who is connected; NULL: in tests that need none */
     struct edge *edge;            /* what connectors dial; likewise */
     struct edge_worker **edge_workers; /* by worker */
@@ -162,6 +164,9 @@ bool control_set_weight(struct control *, const char *id, double weight);
 bool control_reload(struct control *, struct conf_messages *messages);
 /* Puts the configuration in force in force again, with the tunnels that have joined its pools or left them; no file of it is read. */
 bool control_rejoin(struct control *, struct conf_messages *messages);
+/* A configuration like the one in force, made anew from what that was read from, for whoever wants one of its own. NULL: the files that it names
+ * are not what they were. Live states are not attached. */
+struct config *control_remake_config(struct control *, struct conf_messages *messages) __attribute__((warn_unused_result));
 
 /* Runs the pool's monitors once, now, on one endpoint or (NULL) all of the pool. `done` gets a JSON array, one object per endpoint and
  * monitor: endpoint, monitor, pass, diagnosis, detail, status, address, connect_ms, tls_ms, first_byte_ms, total_ms; who keeps it

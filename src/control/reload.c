@@ -99,16 +99,19 @@ static struct config *load(struct control *control, struct conf_messages *messag
     return NULL;
 }
 
+struct config *control_remake_config(struct control *control, struct conf_messages *messages)
+{
+    struct config *config = tunnels_join(control->registry, config_ref(control->config), messages);
+    if (config != control->config)
+        return config;
+    config_unref(config);
+    return conf_join(control->config, NULL, 0, messages); /* the same, for its endpoints to find their tunnels */
+}
+
 bool control_rejoin(struct control *control, struct conf_messages *messages)
 {
     struct conf_messages known = { 0 }; /* what was said of this file when it came into force */
-    struct config *config = tunnels_join(control->registry, config_ref(control->config), messages);
-    if (!config)
-        return false;
-    if (config == control->config) {
-        config_unref(config);
-        config = conf_join(control->config, NULL, 0, messages); /* the same, for its endpoints to find their tunnels */
-    }
+    struct config *config = control_remake_config(control, messages);
     if (!config)
         return false;
     keep_what_is_fixed(control, config, &known);

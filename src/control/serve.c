@@ -15,6 +15,7 @@
 #include "control/privileges.h"
 #include "control/publish.h"
 #include "control/records.h"
+#include "control/simulator.h"
 #include "control/sockets.h"
 #include "control/state_dir.h"
 #include "control/store.h"
@@ -499,6 +500,7 @@ static void daemon_free(struct daemon *d)
         worker_free(control->admin);
     if (d->peer_counts)
         peer_counts_free(d->peer_counts);
+    simulator_free(control->simulator);
     mailbox_clear(&control->mailbox); /* the last probes come back */
     if (control->scheduler)
         scheduler_free(control->scheduler);

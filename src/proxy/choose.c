@@ -548,7 +548,7 @@ enum choice_result choose(struct exchange *ex)
     else
         chosen = choose_anywhere(ex, &full);
     ex->endpoint = chosen;
-    if (chosen)
+    if (chosen && *ex->request_id) /* nobody sends those without one */
         trace(TRACE_EXCHANGE, "%s: goes to %s", ex->request_id, chosen->id);
     return chosen ? CHOICE_MADE : full ? CHOICE_FULL : CHOICE_NONE;
 }

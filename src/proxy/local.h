@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LOCAL_BODY_MAX = 64 * 1024, LOCAL_STREAM_MAX = 256 * 1024 };
+enum { LOCAL_BODY_MAX = 1024 * 1024, LOCAL_STREAM_MAX = 256 * 1024 };
 
 /* One request under way. It ends when it was answered in full, or when the client went away (`gone`). */
 struct local_call;

@@ -79,7 +79,7 @@ def test_body_that_is_no_json(daemon):
 
 def test_body_that_is_too_large(daemon):
     with Connection(f"unix:{daemon.admin_socket}") as connection:
-        connection.send(request_bytes("PATCH", "/v1/endpoints/pool/one", body=b" " * 1_000_000))
+        connection.send(request_bytes("PATCH", "/v1/endpoints/pool/one", [("Content-Length", "2000000")]))
         assert connection.read_response().status == 413
 
 

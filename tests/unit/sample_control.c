@@ -6,6 +6,7 @@
 #include "control/store.h"
 #include "control/tunnels.h"
 #include "proxy/explain.h"
+#include "proxy/simulate.h"
 #include "proxy/worker.h"
 
 #include <setjmp.h>
@@ -221,6 +222,11 @@ bool control_set_weight(struct control *c, const char *id, double weight)
     return true;
 }
 
+struct config *control_remake_config(struct control *c, struct conf_messages *messages)
+{
+    return conf_join(c->config, NULL, 0, messages);
+}
+
 bool control_reload(struct control *c, struct conf_messages *messages)
 {
     const struct source at = { "a.conf", 7 };
@@ -239,6 +245,12 @@ bool control_monitor_test(struct control *c, const char *pool, const char *endpo
     done(arg, results);
     json_decref(results);
     return true;
+}
+
+/* Nor what a worker is made of. */
+void simulate(struct simulation *x)
+{
+    x->counts = mem_zero(sizeof *x->counts);
 }
 
 /* There are no workers. */

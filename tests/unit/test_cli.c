@@ -14,12 +14,14 @@
 struct options {
     const char *file, *wait;
     bool json;
+    struct option_values names;
 };
 
 static const struct option_row rows[] = {
     { "config", 'c', "FILE", offsetof(struct options, file), "a file", true },
     { "wait", '\0', "DURATION", offsetof(struct options, wait), "how long", false },
     { "json", 'j', NULL, offsetof(struct options, json), "for programs", false },
+    { "name", 'n', "NAME", offsetof(struct options, names), "one of many", OPTION_MANY },
     { 0 },
 };
 
@@ -106,6 +108,24 @@ static void options_and_operands(void **state)
     }
 }
 
+static void some_options_are_given_again(void **state)
+{
+    char copy[128];
+    struct outcome o = parse("--name a -c x p -n b --name=c", copy, sizeof copy);
+    (void)state;
+    assert_int_equal(o.result, ARGUMENTS_RUN);
+    assert_int_equal(o.options.names.n, 3);
+    assert_string_equal(o.options.names.items[0], "a");
+    assert_string_equal(o.options.names.items[1], "b");
+    assert_string_equal(o.options.names.items[2], "c");
+    char *argv[OPTION_VALUES_MAX + 8] = { "sample", "-c", "x", "p" };
+    struct options options = { 0 };
+    int argc = 4, first;
+    while (argc < OPTION_VALUES_MAX + 5)
+        argv[argc++] = "-na";
+    assert_int_equal(arguments_parse(&sample, "penstock sample", argc, argv, &options, &first), ARGUMENTS_WRONG);
+}
+
 static void help_shows_each_row(void **state)
 {
     char *text = NULL;
@@ -122,6 +142,7 @@ static void help_shows_each_row(void **state)
                               "  -c, --config FILE    a file\n"
                               "      --wait DURATION  how long\n"
                               "  -j, --json           for programs\n"
+                              "  -n, --name NAME      one of many\n"
                               "  -h, --help           prints this\n"
                               "      --version        prints the version\n");
     free(text);
@@ -222,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_and_operands),
+        cmocka_unit_test(some_options_are_given_again),
         cmocka_unit_test(help_shows_each_row),
         cmocka_unit_test(ages),
         cmocka_unit_test(times_of_the_api),

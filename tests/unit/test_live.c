@@ -201,6 +201,33 @@ static void test_addresses_are_replaced_whole(void **state)
     endpoint_live_unref(live);
 }
 
+static void test_a_copy_is_nobody_elses(void **state)
+{
+    struct endpoint_live *live = endpoint_live_new("p/e", 3), *copy;
+
+    (void)state;
+    endpoint_set_health(live, HEALTH_DOWN, 5);
+    endpoint_set_health(live, HEALTH_UP, 9);
+    atomic_store(&live->weight_override, 0.5);
+    atomic_store(&live->latency_s, 0.25);
+    atomic_store(&live->ejected_until, 77);
+    atomic_store(&live->counts[2].in_flight, 4);
+    atomic_store(&live->counts[2].connections, 6);
+    copy = endpoint_live_copy(live);
+    assert_string_equal(copy->id, "p/e");
+    assert_int_equal(copy->workers, 1);
+    assert_true(atomic_load(&copy->health) == HEALTH_UP && atomic_load(&copy->ejected_until) == 77);
+    assert_true(atomic_load(&copy->weight_override) == 0.5 && atomic_load(&copy->latency_s) == 0.25);
+    assert_int_equal(endpoint_usable_since(copy), 9);
+    assert_true(endpoint_was_in_service(copy, 3) && !endpoint_was_in_service(copy, 7));
+    assert_int_equal(endpoint_in_flight(copy), 0);
+    assert_int_equal(endpoint_open_connections(copy), 6);
+    endpoint_set_admin(copy, ADMIN_DRAINED, 10);
+    assert_int_equal(atomic_load(&live->admin), ADMIN_ENABLED);
+    endpoint_live_unref(live);
+    endpoint_live_unref(copy);
+}
+
 static void test_the_epoch_moves(void **state)
 {
     struct balance_epoch epoch = { 0 };
@@ -224,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_the_past),
         cmocka_unit_test(test_a_return_without_a_loss),
         cmocka_unit_test(test_addresses_are_replaced_whole),
+        cmocka_unit_test(test_a_copy_is_nobody_elses),
         cmocka_unit_test(test_the_epoch_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

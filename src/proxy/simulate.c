@@ -1,0 +1,504 @@
+#include "proxy/simulate.h"
+
+#include "balance/latency.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "proxy/affinity.h"
+#include "proxy/choose.h"
+#include "proxy/direct.h"
+#include "proxy/exchange.h"
+#include "proxy/simulate_load.h"
+
+#include <math.h>
+#include <uthash.h>
+
+enum {
+    WARM_UP = 5,       /* a fifth as many requests as are counted come before those */
+    UNQUEUED_MAX = 4,  /* waiting requests that look again when one has left */
+    CLOCK_EVERY = 256, /* requests between two looks at the clock on the wall */
+};
+static const double GUESSED_LATENCY_S = 0.05;
+#define IDLE_GAP (10 * NSEC_PER_MSEC) /* between two requests where there is no rate */
+
+/* What became of one request. */
+struct decision {
+    struct simulated_count what;
+    bool last_resort;
+    bool full;          /* it waits */
+    nsec_t queue;       /* how long at most */
+};
+
+struct counted {
+    struct simulated_count count; /* begins with the key */
+    UT_hash_handle hh;
+};
+#define KEY_SIZE offsetof(struct simulated_count, n)
+
+/* What the requests of one client for one host have got. */
+struct session_jar {
+    const char *name;
+    char *cookie; /* "name=value"; NULL: none */
+    UT_hash_handle hh;
+};
+
+struct run {
+    struct simulation *x;
+    struct ev_loop *loop;
+    struct balance_epoch epoch;
+    struct worker *worker;
+    nsec_t wall;          /* what the made-up time began at, on the wall */
+    nsec_t began, deadline; /* the one of the made-up time, the other of the clock */
+    struct random random;
+    size_t *order;        /* requests, as they come */
+    struct session_jar *jars; /* uthash, by the requests' `session` */
+    struct session_jar **jar_of; /* by the request's index */
+    struct departures departures;
+    struct waiters waiters;
+    struct counted *counted;
+    enum simulated_phase phase;
+    bool counting;        /* else it is the warm-up */
+    bool out_of_memory;
+};
+
+/* --- a world of its own --- */
+
+static bool count_sessions(struct run *r)
+{
+    const struct simulation *x = r->x;
+    r->jar_of = calloc(x->n_requests + 1, sizeof(struct session_jar *));
+    for (size_t i = 0; r->jar_of && i < x->n_requests; i++) {
+        struct session_jar *jar;
+        const char *name = x->requests[i].session;
+        HASH_FIND_STR(r->jars, name, jar);
+        if (!jar) {
+            jar = mem_zero(sizeof *jar);
+            jar->name = name;
+            HASH_ADD_KEYPTR(hh, r->jars, jar->name, strlen(jar->name), jar);
+        }
+        r->jar_of[i] = jar;
+    }
+    return r->jar_of;
+}
+
+static double latency_of(const struct endpoint_live *live)
+{
+    double traffic = atomic_load_explicit(&live->latency_s, memory_order_relaxed);
+    return isnan(traffic) ? atomic_load_explicit(&live->probe_latency_s, memory_order_relaxed) : traffic;
+}
+
+static void find_latencies(struct simulation *x)
+{
+    double sum = 0;
+    unsigned known = 0;
+    for (size_t i = 0; i < x->config->n_endpoints; i++) {
+        struct simulated_endpoint *e = &x->endpoints[i];
+        e->latency_s = latency_of(x->config->endpoints[i]->live);
+        e->latency_is_known = !isnan(e->latency_s);
+        sum += e->latency_is_known ? e->latency_s : 0;
+        known += e->latency_is_known;
+    }
+    for (size_t i = 0; i < x->config->n_endpoints; i++)
+        if (!x->endpoints[i].latency_is_known)
+            x->endpoints[i].latency_s = known ? sum / known : GUESSED_LATENCY_S;
+}
+
+static void shuffle(struct random *random, size_t *items, size_t n)
+{
+    for (; n > 1; n--) {
+        size_t other = (size_t)(random_u64(random) % n), item = items[n - 1];
+        items[n - 1] = items[other];
+        items[other] = item;
+    }
+}
+
+/* Each as often as its weight says, give or take one. `kinds`: in random order, so that of more kinds than there are requests any are left out. */
+static void fill_order(const struct simulation *x, const size_t *kinds, size_t *order)
+{
+    double total = 0, sum = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < x->n_requests; i++)
+        total += x->requests[i].weight;
+    for (size_t i = 0; i < x->n_requests; i++) {
+        sum += x->requests[kinds[i]].weight;
+        for (; at < x->n && (double)at + 0.5 < sum / total * x->n; at++)
+            order[at] = kinds[i];
+    }
+    for (; at < x->n; at++) /* of which rounding cheated the last */
+        order[at] = order[0];
+}
+
+static bool draw_up_order(struct run *r)
+{
+    const struct simulation *x = r->x;
+    size_t *kinds = calloc(x->n_requests + 1, sizeof *kinds);
+    r->order = calloc(x->n + 1, sizeof *r->order);
+    if (kinds && r->order) {
+        for (size_t i = 0; i < x->n_requests; i++)
+            kinds[i] = i;
+        shuffle(&r->random, kinds, x->n_requests);
+        fill_order(x, kinds, r->order);
+        shuffle(&r->random, r->order, x->n);
+    }
+    bool drawn = kinds && r->order;
+    free(kinds);
+    return drawn;
+}
+
+static bool make_worker(struct run *r)
+{
+    struct worker_options options = { .epoch = &r->epoch, .geoip = r->x->geoip };
+    r->loop = ev_loop_new(EVFLAG_AUTO);
+    if (!r->loop)
+        return false;
+    r->worker = worker_new(r->loop, &options);
+    r->worker->random.state = random_u64(&r->random);
+    r->worker->snapshot = snapshot_new(r->worker, config_ref(r->x->config), NULL);
+    if (r->worker->snapshot)
+        return true;
+    config_unref(r->x->config); /* the reference that was not taken */
+    return false;
+}
+
+static bool set_up(struct run *r)
+{
+    r->random.state = r->x->seed;
+    r->wall = clock_wall();
+    r->began = clock_monotonic();
+    r->deadline = r->began + SIMULATE_TIME_MAX;
+    find_latencies(r->x);
+    return r->x->n_requests && count_sessions(r) && draw_up_order(r) && waiters_init(&r->waiters, SIMULATE_WAITING_MAX) && make_worker(r);
+}
+
+static void take_down(struct run *r)
+{
+    struct session_jar *jar, *next;
+    if (r->worker)
+        worker_free(r->worker);
+    if (r->loop)
+        ev_loop_destroy(r->loop);
+    HASH_ITER(hh, r->jars, jar, next) {
+        HASH_DEL(r->jars, jar);
+        free(jar->cookie);
+        free(jar);
+    }
+    free(r->jar_of);
+    free(r->order);
+    departures_clear(&r->departures);
+    waiters_clear(&r->waiters);
+}
+
+/* --- a request --- */
+
+static struct slice write_head(const struct run *r, size_t request, struct text *out)
+{
+    const struct simulated_request *s = &r->x->requests[request];
+    const char *session = r->jar_of[request]->cookie;
+    text_add(out, s->head);
+    if (session || s->cookie)
+        text_addf(out, "Cookie: %s%s%s\r\n", session ? session : "", session && s->cookie ? "; " : "", s->cookie ? s->cookie : "");
+    text_add(out, "\r\n");
+    return (struct slice){ out->p, out->n };
+}
+
+static bool is_down(const struct run *r, const struct endpoint *e)
+{
+    return r->phase == SIMULATED_THEN && r->x->endpoints[e->index].down;
+}
+
+/* What can't be reached was sent nothing: the retry table says whether another is tried. */
+static bool may_go_elsewhere(const struct exchange *ex)
+{
+    struct retry_case failed = { .stage = STAGE_NOT_CONNECTED, .reason = REASON_CONNECT_FAILED, .method = ex->head->method, .body_kept = true,
+                                 .others_tried = ex->n_tried };
+    return ex->n_tried < EXCHANGE_TRIED_MAX && !affinity_forbids_another(ex)
+        && retry_decide(&ex->load_balancer->failover, &failed).retry == RETRY_OTHER;
+}
+
+static enum simulated_outcome choose_for(const struct run *r, struct exchange *ex, struct decision *d)
+{
+    struct worker_counters *counters = &r->worker->counters;
+    uint64_t before = counter_read(&counters->panic_choices) + counter_read(&counters->fallback_choices);
+    const struct endpoint *lost = NULL;
+    enum choice_result result;
+    while ((result = choose(ex)) == CHOICE_MADE && is_down(r, ex->endpoint)) {
+        lost = ex->endpoint;
+        if (!may_go_elsewhere(ex))
+            break;
+        ex->tried[ex->n_tried++] = lost;
+    }
+    d->last_resort = counter_read(&counters->panic_choices) + counter_read(&counters->fallback_choices) > before;
+    d->full = result == CHOICE_FULL;
+    d->queue = ex->timeouts->queue;
+    d->what.endpoint = result == CHOICE_MADE ? ex->endpoint : lost;
+    if (lost && (result != CHOICE_MADE || is_down(r, ex->endpoint)))
+        return SIMULATED_LOST;
+    return result == CHOICE_MADE ? SIMULATED_SENT : SIMULATED_NOBODY;
+}
+
+/* The load balancer that a request is a matter of, if not the rule's own. */
+static const struct load_balancer *load_balancer_of(const struct exchange *ex)
+{
+    return route_find(ex->snapshot->routes, ex->host);
+}
+
+static enum simulated_outcome direct(const struct run *r, struct exchange *ex, struct decision *d)
+{
+    enum direction direction = direct_to_load_balancer(ex, &d->what.rule);
+    d->what.load_balancer = load_balancer_of(ex);
+    switch (direction) {
+    case DIRECT_NO_LOAD_BALANCER: return SIMULATED_NO_LOAD_BALANCER;
+    case DIRECT_DISABLED: return SIMULATED_DISABLED;
+    case DIRECT_RESPONSE: return SIMULATED_RESPONSE;
+    case DIRECT_TO_ENDPOINTS: break;
+    }
+    direct_to_session(ex);
+    return choose_for(r, ex, d);
+}
+
+/* The client keeps what an answer would have given it. */
+static void keep_cookie(struct session_jar *jar, const struct exchange *ex)
+{
+    char cookie[1024];
+    size_t n = ex->load_balancer->affinity.name ? affinity_write_cookie(ex, 200, cookie, sizeof cookie - 1) : 0;
+    if (!n)
+        return;
+    cookie[n] = '\0';
+    cookie[strcspn(cookie, ";")] = '\0';
+    free(jar->cookie);
+    jar->cookie = mem_copy_text(cookie);
+}
+
+static void decide(struct run *r, size_t request, struct decision *out)
+{
+    const struct simulated_request *s = &r->x->requests[request];
+    struct text head = { 0 };
+    struct exchange *ex = exchange_new(r->worker, NULL, NULL);
+    memset(out, 0, sizeof *out); /* padding too: the key is compared as bytes */
+    if (!ex) {
+        r->out_of_memory = true;
+        return;
+    }
+    ex->peer = s->client.sa.sa_family ? &s->client : NULL;
+    ex->times.start = worker_now(r->worker);
+    ex->started_wall = r->wall + worker_now(r->worker) - r->began;
+    if (exchange_read_head(ex, write_head(r, request, &head))) {
+        ex->host = ex->message.host;
+        out->what.outcome = direct(r, ex, out);
+        if (out->what.outcome == SIMULATED_SENT)
+            keep_cookie(r->jar_of[request], ex);
+    } else {
+        out->what.outcome = SIMULATED_MALFORMED;
+    }
+    exchange_discard(ex);
+    text_clear(&head);
+}
+
+/* --- what it leads to --- */
+
+static void count(struct run *r, size_t request, const struct decision *d)
+{
+    struct counted *c;
+    bool idle = r->x->requests[request].idle;
+    if (!r->counting)
+        return;
+    HASH_FIND(hh, r->counted, &d->what, KEY_SIZE, c);
+    if (!c) {
+        c = mem_zero(sizeof *c);
+        memcpy(&c->count, &d->what, KEY_SIZE);
+        HASH_ADD_KEYPTR(hh, r->counted, &c->count, KEY_SIZE, c);
+        r->x->n_counts++;
+    }
+    c->count.n[r->phase]++;
+    c->count.last_resort[r->phase] += d->last_resort;
+    r->x->made[r->phase]++;
+    if (idle)
+        return;
+    c->count.of_traffic[r->phase]++;
+    r->x->of_traffic[r->phase]++;
+    if (d->what.outcome == SIMULATED_SENT)
+        r->x->endpoints[d->what.endpoint->index].sent[r->phase]++;
+}
+
+static void set_load(struct endpoint_live *live, int change)
+{
+    struct endpoint_counts *n = &live->counts[0];
+    uint32_t in_flight = atomic_load_explicit(&n->in_flight, memory_order_relaxed) + (uint32_t)change;
+    atomic_store_explicit(&n->in_flight, in_flight, memory_order_relaxed);
+    if (in_flight > atomic_load_explicit(&n->connections, memory_order_relaxed)) /* kept once opened */
+        atomic_store_explicit(&n->connections, in_flight, memory_order_relaxed);
+}
+
+static void answered(struct run *r, size_t endpoint)
+{
+    const struct endpoint *e = r->x->config->endpoints[endpoint];
+    nsec_t decay = e->pool->steering.latency_decay;
+    latency_record(e->live, worker_now(r->worker), r->x->endpoints[endpoint].latency_s, decay ? decay : LATENCY_DECAY);
+}
+
+/* Its endpoint is busy with it, for as long as it was seen to take. */
+static void occupy(struct run *r, size_t request, const struct endpoint *e)
+{
+    struct simulated_endpoint *s = &r->x->endpoints[e->index];
+    if (!(r->x->rate > 0) || r->x->requests[request].idle) {
+        answered(r, e->index);
+        return;
+    }
+    nsec_t stay = (nsec_t)(s->latency_s * (double)NSEC_PER_SEC);
+    if (!departures_add(&r->departures, (struct departure){ worker_now(r->worker) + stay, e->index })) {
+        r->out_of_memory = true;
+        return;
+    }
+    set_load(e->live, 1);
+    unsigned in_flight = endpoint_in_flight(e->live);
+    if (r->counting && in_flight > s->most_in_flight[r->phase])
+        s->most_in_flight[r->phase] = in_flight;
+}
+
+/* False: it would have to wait (on). */
+static bool settle(struct run *r, size_t request, struct decision *d)
+{
+    decide(r, request, d);
+    if (d->full)
+        return false;
+    if (d->what.outcome == SIMULATED_SENT)
+        occupy(r, request, d->what.endpoint);
+    count(r, request, d);
+    return true;
+}
+
+static void give_up(struct run *r, const struct waiting *w)
+{
+    struct decision d;
+    memset(&d, 0, sizeof d); /* padding too, as above */
+    d.what.outcome = SIMULATED_WAITED;
+    d.what.load_balancer = w->load_balancer;
+    d.what.rule = w->rule;
+    count(r, w->request, &d);
+}
+
+static void give_up_the_overdue(struct run *r)
+{
+    struct waiting w;
+    while (waiters_take_overdue(&r->waiters, worker_now(r->worker), &w))
+        give_up(r, &w);
+}
+
+/* Those at the head of the queue look again, now that one of all has left. */
+static void let_in(struct run *r)
+{
+    struct waiting w;
+    give_up_the_overdue(r);
+    for (unsigned i = 0; i < UNQUEUED_MAX && waiters_take(&r->waiters, &w); i++) {
+        struct decision d;
+        if (settle(r, w.request, &d))
+            return;
+        waiters_add(&r->waiters, w); /* there is room: it was taken from it */
+    }
+}
+
+static void request_comes(struct run *r, size_t request)
+{
+    struct decision d;
+    if (settle(r, request, &d))
+        return;
+    struct waiting w = { request, worker_now(r->worker) + d.queue, d.what.load_balancer, d.what.rule };
+    if (d.queue <= 0 || !(r->x->rate > 0) || !waiters_add(&r->waiters, w))
+        give_up(r, &w);
+}
+
+/* --- time --- */
+
+static void pass_time(struct run *r, nsec_t until)
+{
+    struct departure d;
+    while (departures_take(&r->departures, until, &d)) {
+        r->worker->timers.now = d.at > worker_now(r->worker) ? d.at : worker_now(r->worker);
+        set_load(r->x->config->endpoints[d.endpoint]->live, -1);
+        answered(r, d.endpoint);
+        let_in(r);
+    }
+    r->worker->timers.now = until;
+    give_up_the_overdue(r);
+}
+
+static nsec_t next_gap(struct run *r, size_t request)
+{
+    if (r->x->requests[request].idle)
+        return 0;
+    if (!(r->x->rate > 0))
+        return IDLE_GAP;
+    return (nsec_t)(-log1p(-random_unit(&r->random)) / r->x->rate * (double)NSEC_PER_SEC);
+}
+
+static bool has_to_end(const struct run *r)
+{
+    return r->out_of_memory || atomic_load_explicit(&r->x->cancelled, memory_order_relaxed) || clock_monotonic() >= r->deadline;
+}
+
+static bool pass_requests(struct run *r, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (i % CLOCK_EVERY == 0 && has_to_end(r))
+            return false;
+        pass_time(r, worker_now(r->worker) + next_gap(r, r->order[i]));
+        request_comes(r, r->order[i]);
+    }
+    return true;
+}
+
+static bool pass_phase(struct run *r, enum simulated_phase phase)
+{
+    struct simulation *x = r->x;
+    r->phase = phase;
+    for (size_t i = 0; i < x->config->n_pools; i++)
+        pool_take_census(&x->config->pools[i], worker_now(r->worker), &x->censuses[phase][i]);
+    r->counting = false;
+    bool passed = pass_requests(r, x->n / WARM_UP);
+    nsec_t from = worker_now(r->worker);
+    r->counting = true;
+    passed = passed && pass_requests(r, x->n);
+    x->seconds[phase] = nsec_to_seconds(worker_now(r->worker) - from);
+    return passed && !r->out_of_memory;
+}
+
+/* What is lost can't be reached, which its monitors see. */
+static void lose(struct run *r)
+{
+    const struct simulation *x = r->x;
+    nsec_t now = worker_now(r->worker);
+    for (size_t i = 0; i < x->config->n_endpoints; i++) {
+        struct endpoint_live *live = x->config->endpoints[i]->live;
+        if (x->endpoints[i].down) {
+            endpoint_set_health(live, HEALTH_DOWN, now);
+            atomic_store_explicit(&live->dialable, false, memory_order_relaxed);
+        }
+        if (x->endpoints[i].drained && atomic_load_explicit(&live->admin, memory_order_relaxed) == ADMIN_ENABLED)
+            endpoint_set_admin(live, ADMIN_DRAINED, now);
+    }
+    balance_epoch_move(&r->epoch);
+}
+
+static void tell(struct run *r)
+{
+    struct counted *c, *next;
+    size_t n = 0;
+    r->x->counts = mem_array(r->x->n_counts + 1, sizeof *r->x->counts);
+    HASH_ITER(hh, r->counted, c, next) {
+        HASH_DEL(r->counted, c);
+        r->x->counts[n++] = c->count;
+        free(c);
+    }
+}
+
+void simulate(struct simulation *x)
+{
+    struct run r = { .x = x };
+    if (set_up(&r)) {
+        r.worker->timers.now = r.began;
+        x->complete = pass_phase(&r, SIMULATED_NOW);
+        lose(&r);
+        x->complete = x->complete && pass_phase(&r, SIMULATED_THEN);
+    }
+    tell(&r);
+    take_down(&r);
+}

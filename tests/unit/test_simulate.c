@@ -1,0 +1,224 @@
+/* What a simulation makes of a configuration. That it foretells what happens is for tests/e2e/test_simulate.py. */
+#include "proxy/simulate.h"
+
+#include "balance/live.h"
+#include "conf_under_test.h"
+#include "control/simulation.h"
+#include "proxy/simulate_load.h"
+
+#include <math.h>
+
+#define ENDPOINTS                                                                                                                          \
+    "endpoints = ( { name = \"a\"; address = \"http://127.0.0.1:1\"; weight = 2.0; max_in_flight = %u; }, "                               \
+    "{ name = \"b\"; address = \"http://127.0.0.1:2\"; }, { name = \"c\"; address = \"http://127.0.0.1:3\"; } ); "
+
+static struct config *load(const char *policy, unsigned a_max)
+{
+    char text[2048];
+    snprintf(text, sizeof text, LISTENER "pools = ( { name = \"p\"; endpoint_steering = { policy = \"%s\"; }; " ENDPOINTS "} );\n" BALANCER, policy, a_max);
+    return load_text(text);
+}
+
+/* "a" is lost; weights 2, 1, 1. */
+static struct simulation *run(struct config *config, double rate, uint64_t seed)
+{
+    struct address client = { .v4 = { .sin_family = AF_INET } };
+    simulation_attach(config, NULL);
+    struct simulation *x = simulation_new(config);
+    for (unsigned i = 0; i < 1000; i++) {
+        client.v4.sin_addr.s_addr = htonl(0x01000000 + i);
+        simulation_add_request(x, "GET", "app.test", "/", NULL, &client, 1);
+    }
+    x->n = 4000;
+    x->rate = rate;
+    x->seed = seed;
+    x->endpoints[0].down = true;
+    simulate(x);
+    assert_true(x->complete);
+    return x;
+}
+
+static double share(const struct simulation *x, const char *name, enum simulated_phase phase)
+{
+    for (size_t i = 0; i < x->config->n_endpoints; i++)
+        if (strcmp(x->config->endpoints[i]->name, name) == 0)
+            return (double)x->endpoints[i].sent[phase] / x->of_traffic[phase];
+    return NAN;
+}
+
+static void assert_near(double is, double should, double by)
+{
+    if (!(fabs(is - should) <= by))
+        fail_msg("%g in place of %g", is, should);
+}
+
+static void test_weights(void **state)
+{
+    static const struct {
+        const char *policy;
+        double tolerance;
+    } rows[] = { { "round_robin", 0.001 }, { "random", 0.05 }, { "hash", 0.05 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct simulation *x = run(load(rows[i].policy, 0), 0, 1);
+        assert_near(share(x, "a", SIMULATED_NOW), 0.5, rows[i].tolerance);
+        assert_near(share(x, "b", SIMULATED_NOW), 0.25, rows[i].tolerance);
+        assert_int_equal(x->endpoints[0].sent[SIMULATED_THEN], 0);
+        assert_near(share(x, "b", SIMULATED_THEN), 0.5, rows[i].tolerance);
+        assert_near(share(x, "c", SIMULATED_THEN), 0.5, rows[i].tolerance);
+        assert_int_equal(x->made[SIMULATED_THEN], 4000);
+        simulation_free(x);
+    }
+}
+
+static void test_the_same_seed_the_same_answer(void **state)
+{
+    struct simulation *one = run(load("random", 0), 100, 7), *same = run(load("random", 0), 100, 7), *other = run(load("random", 0), 100, 8);
+    (void)state;
+    assert_memory_equal(one->endpoints[1].sent, same->endpoints[1].sent, sizeof one->endpoints[1].sent);
+    assert_memory_not_equal(one->endpoints[1].sent, other->endpoints[1].sent, sizeof one->endpoints[1].sent);
+    simulation_free(one);
+    simulation_free(same);
+    simulation_free(other);
+}
+
+/* Little's law: 100 requests/s that stay for 50 ms are 5 at a time, half of them at each of two. */
+static void test_who_is_busy_gets_less(void **state)
+{
+    struct config *config = load("least_outstanding_requests", 0), *in_force = load("least_outstanding_requests", 0);
+    (void)state;
+    simulation_attach(in_force, NULL);
+    atomic_store(&in_force->endpoints[1]->live->latency_s, 0.01);
+    atomic_store(&in_force->endpoints[2]->live->latency_s, 0.1);
+    simulation_attach(config, in_force);
+    struct address client = { .v4 = { .sin_family = AF_INET } };
+    struct simulation *x = simulation_new(config);
+    simulation_add_request(x, "GET", "app.test", "/", NULL, &client, 1);
+    x->n = 4000;
+    x->rate = 200;
+    x->endpoints[0].down = true;
+    simulate(x);
+    assert_true(x->complete);
+    assert_true(x->endpoints[1].sent[SIMULATED_THEN] > 2 * x->endpoints[2].sent[SIMULATED_THEN]);
+    assert_near(x->seconds[SIMULATED_THEN], 20, 1.5);
+    assert_true(x->endpoints[2].most_in_flight[SIMULATED_THEN] >= 5);
+    assert_int_equal(endpoint_in_flight(in_force->endpoints[1]->live), 0); /* nobody else saw it */
+    assert_int_equal(atomic_load(&in_force->endpoints[0]->live->health), HEALTH_UP);
+    simulation_free(x);
+    config_unref(in_force);
+}
+
+static unsigned count(const struct simulation *x, enum simulated_outcome outcome, enum simulated_phase phase)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < x->n_counts; i++)
+        n += x->counts[i].outcome == outcome ? x->counts[i].n[phase] : 0;
+    return n;
+}
+
+/* One at a time that stays for 50 ms: 20 in a second. The others wait, and in the end in vain. */
+static void test_who_finds_all_full_waits(void **state)
+{
+    struct config *config = load("off", 1);
+    struct address client = { .sa.sa_family = AF_UNSPEC };
+    (void)state;
+    simulation_attach(config, NULL);
+    struct simulation *x = simulation_new(config);
+    simulation_add_request(x, "GET", "app.test", "/", NULL, &client, 1);
+    x->n = 4000;
+    x->rate = 100;
+    x->endpoints[1].down = x->endpoints[2].down = true;
+    simulate(x);
+    assert_true(x->complete);
+    assert_int_equal(count(x, SIMULATED_WAITED, SIMULATED_NOW), 0);
+    assert_int_equal(x->endpoints[0].most_in_flight[SIMULATED_THEN], 1);
+    assert_near(x->endpoints[0].sent[SIMULATED_THEN] / x->seconds[SIMULATED_THEN], 20, 2);
+    assert_true(count(x, SIMULATED_WAITED, SIMULATED_THEN) > 1000);
+    simulation_free(x);
+}
+
+static void test_cancelled(void **state)
+{
+    struct config *config = load("random", 0);
+    struct address client = { .sa.sa_family = AF_UNSPEC };
+    (void)state;
+    simulation_attach(config, NULL);
+    struct simulation *x = simulation_new(config);
+    simulation_add_request(x, "GET", "app.test", "/", NULL, &client, 1);
+    x->n = SIMULATE_REQUESTS_MAX;
+    atomic_store(&x->cancelled, true);
+    simulate(x);
+    assert_false(x->complete);
+    assert_int_equal(x->made[SIMULATED_NOW], 0);
+    simulation_free(x);
+}
+
+static void test_what_no_client_can_send(void **state)
+{
+    struct config *config = load("random", 0);
+    struct address client = { .sa.sa_family = AF_UNSPEC };
+    (void)state;
+    simulation_attach(config, NULL);
+    struct simulation *x = simulation_new(config);
+    simulation_add_request(x, "GET", "a b", "/", NULL, &client, 1);
+    x->n = 10;
+    simulate(x);
+    assert_int_equal(count(x, SIMULATED_MALFORMED, SIMULATED_THEN), 10);
+    simulation_free(x);
+}
+
+/* --- load --- */
+
+static void test_departures_come_in_order(void **state)
+{
+    struct departures d = { 0 };
+    struct departure next;
+    nsec_t before = 0;
+    (void)state;
+    for (nsec_t i = 0; i < 1000; i++)
+        assert_true(departures_add(&d, (struct departure){ i * 7919 % 1000, (size_t)i }));
+    for (unsigned i = 0; i < 500; i++) {
+        assert_true(departures_take(&d, 499, &next));
+        assert_true(next.at >= before);
+        before = next.at;
+    }
+    assert_false(departures_take(&d, 499, &next));
+    assert_true(departures_take(&d, 500, &next));
+    assert_int_equal(next.at, 500);
+    departures_clear(&d);
+}
+
+static void test_waiters_are_served_in_turn(void **state)
+{
+    struct waiters w;
+    struct waiting next;
+    (void)state;
+    assert_true(waiters_init(&w, 3));
+    for (size_t round = 0; round < 5; round++) {
+        for (size_t i = 0; i < 3; i++)
+            assert_true(waiters_add(&w, (struct waiting){ .request = 3 * round + i, .until = (nsec_t)i }));
+        assert_false(waiters_add(&w, (struct waiting){ 0 }));
+        for (size_t i = 0; i < 3; i++) {
+            assert_false(waiters_take_overdue(&w, (nsec_t)i - 1, &next));
+            assert_true(round % 2 ? waiters_take(&w, &next) : waiters_take_overdue(&w, (nsec_t)i, &next));
+            assert_int_equal(next.request, 3 * round + i);
+        }
+        assert_false(waiters_take(&w, &next));
+    }
+    waiters_clear(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_the_same_seed_the_same_answer),
+        cmocka_unit_test(test_who_is_busy_gets_less),
+        cmocka_unit_test(test_who_finds_all_full_waits),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_what_no_client_can_send),
+        cmocka_unit_test(test_departures_come_in_order),
+        cmocka_unit_test(test_waiters_are_served_in_turn),
+    };
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
+}
