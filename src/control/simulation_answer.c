@@ -51,13 +51,26 @@ struct standing {
     struct load_balancer_standing now, then;
 };
 
+static void stand_with_list(const struct simulation *x, const struct load_balancer *lb, const struct pool_list *list, enum simulated_phase phase,
+                            struct load_balancer_standing *out)
+{
+    struct pool_census *censuses = mem_array(list->n + 1, sizeof *censuses);
+    for (size_t i = 0; i < list->n; i++)
+        censuses[i] = x->censuses[phase][list->pools[i]->index];
+    load_balancer_stand(lb, list, censuses, lb->fallback_pool ? &x->censuses[phase][lb->fallback_pool->index] : NULL, out);
+    free(censuses);
+}
+
+/* With the list that is off worst. */
 static void stand(const struct simulation *x, const struct load_balancer *lb, enum simulated_phase phase, struct load_balancer_standing *out)
 {
-    struct pool_census *censuses = mem_array(lb->n_default_pools + 1, sizeof *censuses);
-    for (size_t i = 0; i < lb->n_default_pools; i++)
-        censuses[i] = x->censuses[phase][lb->default_pools[i]->index];
-    load_balancer_stand(lb, censuses, lb->fallback_pool ? &x->censuses[phase][lb->fallback_pool->index] : NULL, out);
-    free(censuses);
+    *out = (struct load_balancer_standing){ .state = LB_UNKNOWN };
+    for (size_t i = 0; i < lb->n_lists; i++) {
+        struct load_balancer_standing one;
+        stand_with_list(x, lb, &lb->lists[i], phase, &one);
+        if (!i || (one.state != out->state && load_balancer_worse(one.state, out->state) == one.state))
+            *out = one;
+    }
 }
 
 static json_t *endpoint_share_json(const struct simulated_count *c, const unsigned all[static SIMULATED_PHASES])
