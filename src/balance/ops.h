@@ -1,8 +1,8 @@
 /* The two tables of functions between a client's side and an upstream's, and what an upstream tells the exchange between them.
  *
  * HTTP/1, tunnel streams, the admin API and probes are implementations; nothing else branches on protocol. Rules:
- *  - An operation never calls back into the exchange: what it learns at once it returns, the rest it tells later from an event of
- *    its own. So no operation can free its caller.
+ *  - An operation never calls back into the exchange, but to ask for trailers: what it learns at once it returns, the rest it tells
+ *    later from an event of its own. So no operation can free its caller.
  *  - Bytes that a send did not take stay with the giver, who offers them again, from the same byte on, when told that there is room.
  *  - What an upstream calls says whether the exchange still holds it. After EXCHANGE_LET_GO it does not: the upstream must not
  *    mention the exchange again, and closes or reuses itself as it sees fit. The exchange never aborts its caller. */
@@ -88,6 +88,10 @@ enum upstream_stage {
 char *exchange_body_space(struct exchange *, size_t *room);
 /* `n` bytes of payload stand there now. `end`: the body is complete. */
 void exchange_body_arrived(struct exchange *, size_t n, bool end);
+/* Lines of trailers (http/trailers.h), or a part of them: before the body is said to be complete. */
+void exchange_add_request_trailers(struct exchange *, struct slice lines);
+/* What is to follow the response's body, for the send that ends it. */
+struct slice exchange_response_trailers(struct exchange *);
 /* Nothing stands there after all: an upgraded connection holds no buffer while it waits. */
 void exchange_body_missed(struct exchange *);
 /* There is room again for what the client's side did not take. */
@@ -112,6 +116,10 @@ enum exchange_hold exchange_interim(struct exchange *, const struct http_head *,
 /* The head, with what has come of the body. *taken: how much of the body was; the rest is offered again after want_body. */
 enum exchange_hold exchange_response(struct exchange *, struct http_head *, const char *base, const struct http_message *, struct slice body,
                                      bool end, size_t *taken);
+/* Lines of trailers, or a part of them: before the call that ends the body. */
+void exchange_add_response_trailers(struct exchange *, struct slice lines);
+/* What is to follow the request's body, for the send that ends it. */
+struct slice exchange_request_trailers(struct exchange *);
 enum exchange_hold exchange_response_body(struct exchange *, struct slice body, bool end, size_t *taken);
 
 #endif

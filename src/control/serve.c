@@ -19,7 +19,6 @@
 #include "control/sockets.h"
 #include "control/state_dir.h"
 #include "control/store.h"
-#include "control/tallies.h"
 #include "control/threads.h"
 #include "control/told.h"
 #include "control/tunnels.h"
@@ -508,7 +507,6 @@ static void daemon_free(struct daemon *d)
     tunnels_free(control->registry);
     edge_free(control->edge);
     records_clear(control);
-    tallies_clear(control);
     told_clear(control);
     certificates_free(control->certificates);
     places_free(control->places);

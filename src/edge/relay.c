@@ -16,7 +16,8 @@ struct piece { /* payload in a message that waits to be taken */
     struct list link;
     size_t n, taken;
     bool last;
-    char bytes[];
+    size_t n_trailers;
+    char bytes[]; /* the payload, then lines of trailers */
 };
 
 /* --- messages --- */
@@ -79,6 +80,7 @@ struct relay_back {
     size_t credit;              /* for the response's body */
     size_t taken;               /* of the request's, not told the front yet */
     struct list pieces;         /* of the request's body */
+    struct piece *trailers;     /* of the response, for its last piece; NULL: none */
 };
 
 /* Each half is for its worker's thread alone. */
@@ -99,18 +101,26 @@ static struct relay *relay_of_back(const struct relay_back *b)
     return CONTAINER_OF(b, struct relay, back);
 }
 
-static struct piece *piece_new(struct slice bytes, bool last)
+static struct piece *piece_new(struct slice bytes, bool last, struct slice trailers)
 {
-    struct piece *p = malloc(sizeof *p + bytes.n);
+    struct piece *p = malloc(sizeof *p + bytes.n + trailers.n);
     if (!p)
         return NULL;
     list_init(&p->link);
     p->n = bytes.n;
     p->taken = 0;
     p->last = last;
+    p->n_trailers = trailers.n;
     if (bytes.n)
         memcpy(p->bytes, bytes.p, bytes.n);
+    if (trailers.n)
+        memcpy(p->bytes + bytes.n, trailers.p, trailers.n);
     return p;
+}
+
+static struct slice trailers_of(const struct piece *p)
+{
+    return (struct slice){ p->bytes + p->n, p->n_trailers };
 }
 
 static struct piece *first_of(struct list *pieces)
@@ -137,6 +147,7 @@ static void relay_unref(struct relay *r)
     free_pieces(&r->front.pieces);
     free_pieces(&r->back.pieces);
     free(r->front.response);
+    free(r->back.trailers);
     free(r);
 }
 
@@ -277,8 +288,9 @@ static ssize_t front_send_body(void *upstream, struct slice body, bool end)
     }
     if (!body.n && !end)
         return 0;
+    struct slice trailers = end ? exchange_request_trailers(f->exchange) : (struct slice){ NULL, 0 };
     struct relay_message *m = message_new(r, RELAY_BODY);
-    if (!m || !(m->piece = piece_new(body, end))) {
+    if (!m || !(m->piece = piece_new(body, end, trailers))) {
         free(m);
         f->full = true; /* nothing was taken: tried again at the next sign of room */
         post_self(f);
@@ -301,7 +313,7 @@ static ssize_t front_send_head(void *upstream, const struct message_out *out, st
     }
     message_init(&r->open, r, RELAY_OPEN);
     r->open.head = request;
-    r->open.end = end && !body.n;
+    r->open.end = end && !body.n && !exchange_request_trailers(f->exchange).n;
     f->opened = true;
     post(r->back.worker, &r->open);
     return r->open.end ? 0 : front_send_body(f, body, end);
@@ -337,6 +349,9 @@ const struct upstream_ops relay_front_ops = {
 static enum exchange_hold give_piece(struct relay_front *f, struct piece *p, size_t *taken)
 {
     struct slice body = { p->bytes + p->taken, p->n - p->taken };
+    if (p->n_trailers)
+        exchange_add_response_trailers(f->exchange, trailers_of(p));
+    p->n_trailers = 0; /* it may be offered again */
     if (f->head_given)
         return exchange_response_body(f->exchange, body, p->last, taken);
     f->head_given = true;
@@ -464,7 +479,8 @@ static void back_failed(void *user, enum upstream_stage stage, enum reason reaso
 static struct piece *next_piece(struct relay_back *b, struct slice body, bool end)
 {
     bool all = body.n <= b->credit;
-    struct piece *p = piece_new((struct slice){ body.p, all ? body.n : b->credit }, end && all);
+    struct slice trailers = end && all && b->trailers ? trailers_of(b->trailers) : (struct slice){ NULL, 0 };
+    struct piece *p = piece_new((struct slice){ body.p, all ? body.n : b->credit }, end && all, trailers);
     if (p)
         b->credit -= p->n;
     return p;
@@ -530,6 +546,19 @@ static enum exchange_hold back_response_body(void *user, struct slice body, bool
     return pass_on(b, m, taken);
 }
 
+static struct slice back_request_trailers(void *user)
+{
+    const struct relay_back *b = user;
+    return list_empty(&b->pieces) ? (struct slice){ NULL, 0 } : trailers_of(CONTAINER_OF(b->pieces.next, const struct piece, link));
+}
+
+static void back_response_trailers(void *user, struct slice lines)
+{
+    struct relay_back *b = user;
+    free(b->trailers);
+    b->trailers = piece_new((struct slice){ NULL, 0 }, true, lines);
+}
+
 static enum exchange_hold back_suspect(void *user)
 {
     struct relay_back *b = user;
@@ -567,6 +596,8 @@ static const struct stream_user_ops back_user = {
     .failed = back_failed,
     .response = back_response,
     .response_body = back_response_body,
+    .request_trailers = back_request_trailers,
+    .response_trailers = back_response_trailers,
     .suspect = back_suspect,
 };
 

@@ -5,6 +5,7 @@
 #include "edge/serialized.h"
 #include "http/parse.h"
 #include "http/rules.h"
+#include "http/trailers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct edge_stream {
     enum http_method method;
     bool upgrade;
     struct buffer *out;      /* payload that nghttp2 did not take yet */
+    struct buffer *out_trailers; /* what follows it; NULL: nothing */
     bool out_end;            /* nothing follows it */
     bool out_full;           /* the user waits for room */
     bool deferred;           /* nghttp2 waits for more */
@@ -38,6 +40,7 @@ struct edge_stream {
     struct response_meta meta;
     struct buffer *packed;   /* cf-cloudflared-response-headers */
     struct buffer *first, *last; /* payload that was not taken yet */
+    struct buffer *trailers; /* what follows it, not told yet; NULL: nothing */
     uint64_t taken;
     bool was_blocked, wide;  /* the user was behind once; the window is the large one */
     nsec_t waits_since;
@@ -114,7 +117,9 @@ static void stream_free(struct edge_stream *s)
         nghttp2_session_set_stream_user_data(c->session, s->id, NULL);
     drop_payload(s);
     buffer_give(buffers_of(s), s->out);
+    buffer_give(buffers_of(s), s->out_trailers);
     buffer_give(buffers_of(s), s->packed);
+    buffer_give(buffers_of(s), s->trailers);
     list_remove(&s->news);
     edge_connection_stream_ended(c, &s->link);
     free(s);
@@ -171,6 +176,18 @@ static void add_clients_fields(struct fields *f, const struct message_out *out, 
             add_field(f, out->added[i].name, out->added[i].value);
 }
 
+/* A server of Go's hands on only trailers that were announced. */
+static void announce_trailers(struct fields *f, const struct message_out *out)
+{
+    for (unsigned i = 0; i < out->head->n_fields; i++) {
+        const struct http_field *field = &out->head->fields[i];
+        struct slice value = http_field_value(out->base, field), name;
+        while (field->id == FIELD_TRAILER && slice_next_element(&value, &name))
+            if (trailer_may_pass(name) && !guard_drops_field(name))
+                add_field(f, SLICE("trailer"), name);
+    }
+}
+
 static bool compose(struct edge_stream *s, const struct message_out *out, struct fields *f, char length[static 24])
 {
     bool encoding_given = false;
@@ -183,6 +200,8 @@ static bool compose(struct edge_stream *s, const struct message_out *out, struct
     add_clients_fields(f, out, &encoding_given);
     if (!encoding_given) /* else the connector asks for gzip by itself, and unpacks what comes */
         add_field(f, SLICE("accept-encoding"), SLICE("identity"));
+    if (out->body == BODY_CHUNKED)
+        announce_trailers(f, out);
     if (out->has_length) {
         int n = snprintf(length, 24, "%llu", (unsigned long long)out->length);
         add_field(f, SLICE("content-length"), (struct slice){ length, (size_t)n });
@@ -206,6 +225,22 @@ static size_t upload_room(const struct edge_stream *s)
     return ahead < most ? (size_t)(most - ahead) : 0;
 }
 
+/* Once the body has gone. False: nothing follows it. */
+static bool submit_trailers(struct edge_stream *s)
+{
+    enum { AT_MOST = 64 };
+    nghttp2_nv nv[AT_MOST];
+    struct fields f = { .nv = nv, .text = s->connection->worker->text, .end = s->connection->worker->text + EDGE_SCRATCH_SIZE };
+    struct slice name, value;
+    if (!s->out_trailers)
+        return false;
+    struct slice lines = { s->out_trailers->data, buffer_length(s->out_trailers) };
+    while (f.n < AT_MOST && trailers_next(&lines, &name, &value))
+        if (!guard_drops_field(name))
+            add_field(&f, name, value);
+    return f.n && nghttp2_submit_trailer(s->connection->session, s->id, nv, f.n) == 0;
+}
+
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t room, uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
     struct edge_stream *s = nghttp2_session_get_stream_user_data(session, id);
@@ -226,9 +261,11 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size
         buffer_give(buffers_of(s), s->out);
         s->out = NULL;
     }
-    if (!s->out && s->out_end)
+    if (!s->out && s->out_end) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-    else if (!n) {
+        if (submit_trailers(s))
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    } else if (!n) {
         s->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
@@ -266,12 +303,25 @@ static void resume(struct edge_stream *s)
     edge_connection_wants_flush(s->connection);
 }
 
+static bool keep_lines(struct edge_stream *s, struct buffer **kept, struct slice lines)
+{
+    if (!lines.n)
+        return true;
+    if ((!*kept && !(*kept = buffer_take(buffers_of(s), TRAILERS_MAX))) || (*kept)->end + lines.n > TRAILERS_MAX)
+        return false;
+    memcpy((*kept)->data + (*kept)->end, lines.p, lines.n);
+    (*kept)->end += (uint32_t)lines.n;
+    return true;
+}
+
 static ssize_t take_body(struct edge_stream *s, struct slice body, bool end)
 {
     size_t n = keep_payload(s, body);
     s->out_full = n < body.n;
-    if (end && n == body.n)
+    if (end && n == body.n) {
         s->out_end = true;
+        keep_lines(s, &s->out_trailers, s->user_ops->request_trailers(s->user));
+    }
     resume(s);
     return (ssize_t)n;
 }
@@ -289,7 +339,7 @@ static ssize_t op_send_head(void *upstream, const struct message_out *out, struc
     s->upgrade = out->upgrade;
     if (s->upgrade)
         end = false; /* raw bytes may follow */
-    bool bodiless = end && !body.n;
+    bool bodiless = end && !body.n && !s->user_ops->request_trailers(s->user).n;
     int32_t id = compose(s, out, &f, length) ? nghttp2_submit_request(c->session, NULL, nv, f.n, bodiless ? NULL : &provider, s) : -1;
     if (id < 0) {
         s->refused = true;
@@ -376,10 +426,27 @@ static bool read_length(struct slice s, uint64_t *out)
     return true;
 }
 
+/* As a line. What is too much is left out. */
+static void add_trailer(struct edge_stream *s, struct slice name, struct slice value)
+{
+    char line[1024];
+    struct bounded out = { .p = line, .size = sizeof line };
+    if (!trailer_may_pass(name))
+        return;
+    bounded_add(&out, name);
+    bounded_add(&out, SLICE(": "));
+    bounded_add(&out, value);
+    bounded_add(&out, SLICE("\r\n"));
+    if (!out.overflow)
+        keep_lines(s, &s->trailers, (struct slice){ out.p, out.n });
+}
+
 void edge_stream_on_header(struct edge_stream *s, struct slice name, struct slice value)
 {
-    if (s->has_head) /* trailers end here */
+    if (s->has_head) {
+        add_trailer(s, name, value);
         return;
+    }
     if (is(name, ":status")) {
         s->status = value.n == 3 ? read_number(value) : 0;
     } else if (is(name, "content-length")) {
@@ -536,7 +603,7 @@ static const char *build_head(struct edge_stream *s, struct http_head *head, cha
     if (upgraded) {
         head->status = 101;
         n = snprintf(line, sizeof line, "Connection: upgrade");
-    } else if (s->has_length || (s->ended && !s->first && !bodiless)) {
+    } else if (s->has_length || (s->ended && !s->first && !s->trailers && !bodiless)) {
         n = snprintf(line, sizeof line, "Content-Length: %llu", (unsigned long long)(s->has_length ? s->length : 0));
     } else if (!bodiless) {
         n = snprintf(line, sizeof line, "Transfer-Encoding: chunked");
@@ -606,6 +673,15 @@ static void set_blocked(struct edge_stream *s, bool blocked)
     s->was_blocked |= blocked;
 }
 
+static void tell_trailers(struct edge_stream *s)
+{
+    if (!s->trailers)
+        return;
+    s->user_ops->response_trailers(s->user, (struct slice){ s->trailers->data, s->trailers->end });
+    buffer_give(buffers_of(s), s->trailers);
+    s->trailers = NULL;
+}
+
 static bool give_head(struct edge_stream *s)
 {
     struct edge_worker *w = s->connection->worker;
@@ -629,6 +705,8 @@ static bool give_head(struct edge_stream *s)
         body.n = 0;
         last = true;
     }
+    if (last)
+        tell_trailers(s);
     enum exchange_hold hold = s->user_ops->response(s->user, &w->head, w->text, &message, body, last, &taken);
     set_blocked(s, hold == EXCHANGE_HOLDS && taken < body.n);
     return settle_piece(s, hold, taken);
@@ -641,6 +719,8 @@ static void give_body(struct edge_stream *s)
         size_t taken = 0;
         bool last;
         struct slice body = first_piece(s, &last);
+        if (last)
+            tell_trailers(s);
         enum exchange_hold hold = s->user_ops->response_body(s->user, body, last, &taken);
         set_blocked(s, hold == EXCHANGE_HOLDS && taken < body.n);
         if (!settle_piece(s, hold, taken) || s->blocked || (last && !body.n))
@@ -711,6 +791,16 @@ static enum exchange_hold exchange_responds_more(void *user, struct slice body, 
     return exchange_response_body(user, body, end, taken);
 }
 
+static struct slice exchange_has_trailers(void *user)
+{
+    return exchange_request_trailers(user);
+}
+
+static void exchange_gets_trailers(void *user, struct slice lines)
+{
+    exchange_add_response_trailers(user, lines);
+}
+
 static enum exchange_hold exchange_suspects(void *user)
 {
     return exchange_upstream_suspect(user);
@@ -721,5 +811,7 @@ const struct stream_user_ops exchange_stream_user = {
     .failed = exchange_failed,
     .response = exchange_responds,
     .response_body = exchange_responds_more,
+    .request_trailers = exchange_has_trailers,
+    .response_trailers = exchange_gets_trailers,
     .suspect = exchange_suspects,
 };

@@ -14,6 +14,10 @@ struct stream_user_ops {
     enum exchange_hold (*response)(void *user, struct http_head *, const char *base, const struct http_message *, struct slice body, bool end,
                                    size_t *taken);
     enum exchange_hold (*response_body)(void *user, struct slice body, bool end, size_t *taken);
+    /* What follows the request's body (http/trailers.h), once all of that was taken; and what follows the response's, before the call that
+     * ends it. */
+    struct slice (*request_trailers)(void *user);
+    void (*response_trailers)(void *user, struct slice lines);
     /* The connection does not answer. LET_GO: the user has moved the request elsewhere. */
     enum exchange_hold (*suspect)(void *user);
 };

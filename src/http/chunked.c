@@ -165,9 +165,14 @@ static size_t take_data(struct chunk_decoder *d, char *to, const char *from, siz
     return n;
 }
 
+static bool is_of_trailer(enum chunk_state before, enum chunk_state after)
+{
+    return before == STATE_TRAILER_LF || (after >= STATE_TRAILER_NAME && after <= STATE_TRAILER_LF);
+}
+
 enum http_parse_result chunk_decode(struct chunk_decoder *d, char *data, size_t n, size_t *payload, size_t *consumed)
 {
-    size_t at = 0, out = 0;
+    size_t at = 0, out = 0, trailers = 0;
     while (at < n && d->state < STATE_DONE) {
         if (d->state == STATE_DATA) {
             size_t taken = take_data(d, data + out, data + at, n - at);
@@ -175,14 +180,18 @@ enum http_parse_result chunk_decode(struct chunk_decoder *d, char *data, size_t 
             out += taken;
             continue;
         }
+        enum chunk_state before = (enum chunk_state)d->state;
         enum http_parse_error error = framing_byte(d, data[at]);
         if (error) {
             d->error = (uint8_t)error;
             d->state = STATE_FAILED;
             break;
         }
+        if (is_of_trailer(before, (enum chunk_state)d->state)) /* no payload follows that would need the place */
+            data[out + trailers++] = data[at];
         at++;
     }
+    d->trailers = (uint32_t)trailers;
     *payload = out;
     *consumed = at;
     return d->state == STATE_FAILED ? HTTP_PARSE_ERROR : d->state == STATE_DONE ? HTTP_PARSE_DONE : HTTP_PARSE_MORE;

@@ -265,6 +265,7 @@ static void take_prefix(struct client *c, struct exchange *ex, char *data, size_
         c->decoder = (struct chunk_decoder){ 0 };
         enum http_parse_result result = chunk_decode(&c->decoder, data, n, &payload, &consumed);
         ex->prefix = (struct slice){ data, payload };
+        exchange_add_request_trailers(ex, (struct slice){ data + payload, c->decoder.trailers });
         c->consumed += (uint32_t)consumed;
         ex->prefix_is_all = result == HTTP_PARSE_DONE;
         c->reading = ex->prefix_is_all ? BODY_NONE : BODY_CHUNKED;
@@ -513,6 +514,7 @@ static bool read_body_once(struct client *c)
             body_is_broken(c, REASON_CLIENT_BAD_REQUEST, http_error_status((enum http_parse_error)c->decoder.error));
             return false;
         }
+        exchange_add_request_trailers(ex, (struct slice){ space + payload, c->decoder.trailers });
         if (result == HTTP_PARSE_DONE) {
             c->reading = BODY_NONE;
             if (!keep_for_next(c, space + consumed, (size_t)n - consumed)) {
@@ -817,6 +819,11 @@ static bool frame_response(const struct client *c, struct message_out *out, size
     return out->body == BODY_UNTIL_CLOSE;
 }
 
+static void announce_trailers(struct client *c, bool end)
+{
+    c->out.trailers = end ? exchange_response_trailers(c->exchange) : (struct slice){ NULL, 0 };
+}
+
 static ssize_t op_send_head(void *client, const struct message_out *given, struct slice body, bool end)
 {
     struct client *c = client;
@@ -834,12 +841,14 @@ static ssize_t op_send_head(void *client, const struct message_out *given, struc
     }
     c->head_sent = true;
     c->expects = false; /* a final response takes the place of the 100 */
+    announce_trailers(c, end);
     return after_send(c, h1_out_head(&c->out, &c->stream, &c->worker->writer, &m, body, end), body.n);
 }
 
 static ssize_t op_send_body(void *client, struct slice body, bool end)
 {
     struct client *c = client;
+    announce_trailers(c, end);
     return after_send(c, h1_out_body(&c->out, &c->stream, &c->worker->writer, body, end), body.n);
 }
 

@@ -2,8 +2,8 @@
 
 #include "balance/latency.h"
 #include "balance/outlier.h"
-#include "balance/tally.h"
 #include "base/log.h"
+#include "http/trailers.h"
 #include "proxy/affinity.h"
 #include "proxy/choose.h"
 #include "proxy/direct.h"
@@ -120,6 +120,8 @@ void exchange_discard(struct exchange *ex)
     list_remove(&ex->queue);
     list_remove(&ex->link);
     buffer_give(&w->buffers, ex->body);
+    buffer_give(&w->buffers, ex->request_trailers);
+    buffer_give(&w->buffers, ex->response_trailers);
     freelist_give(&w->heads_free, ex->head);
     exchange_memory_free(ex->memory);
     if (ex->snapshot)
@@ -781,8 +783,6 @@ static bool admit(struct exchange *ex)
     enum direction direction = direct_to_load_balancer(ex, &rule);
     uint64_t limit = ex->load_balancer ? ex->load_balancer->limits.body_size : 0;
     uint64_t known = ex->message.body == BODY_LENGTH ? ex->message.length : ex->prefix.n;
-    if (rule)
-        tally_add(rule->requests, ex->worker->options.index);
     switch (direction) {
     case DIRECT_NO_LOAD_BALANCER: answer(ex, 404, REASON_NO_LOAD_BALANCER, reason_sentence(REASON_NO_LOAD_BALANCER), 0); return false;
     case DIRECT_DISABLED: answer_by_page_or(ex, "the load balancer of this host is disabled"); return false;
@@ -902,6 +902,47 @@ void exchange_body_missed(struct exchange *ex)
 {
     if (ex->state == EXCHANGE_RAW && !unsent_body(ex).n)
         forget_body(ex);
+}
+
+/* --- trailers --- */
+
+/* Where memory is out, or somebody sends more than his side lets him, they are left out. */
+static void keep_trailers(struct exchange *ex, struct buffer **kept, struct slice lines)
+{
+    if (!lines.n || (!*kept && !(*kept = buffer_take(&ex->worker->buffers, TRAILERS_MAX))))
+        return;
+    if ((*kept)->end + lines.n > TRAILERS_MAX)
+        return;
+    memcpy((*kept)->data + (*kept)->end, lines.p, lines.n);
+    (*kept)->end += (uint32_t)lines.n;
+}
+
+static struct slice cleaned(struct buffer *kept)
+{
+    if (!kept)
+        return (struct slice){ NULL, 0 };
+    kept->end = (uint32_t)trailers_clean(kept->data, kept->end);
+    return (struct slice){ kept->data, kept->end };
+}
+
+void exchange_add_request_trailers(struct exchange *ex, struct slice lines)
+{
+    keep_trailers(ex, &ex->request_trailers, lines);
+}
+
+struct slice exchange_request_trailers(struct exchange *ex)
+{
+    return cleaned(ex->request_trailers);
+}
+
+void exchange_add_response_trailers(struct exchange *ex, struct slice lines)
+{
+    keep_trailers(ex, &ex->response_trailers, lines);
+}
+
+struct slice exchange_response_trailers(struct exchange *ex)
+{
+    return cleaned(ex->response_trailers);
 }
 
 void exchange_client_writable(struct exchange *ex)

@@ -71,6 +71,7 @@ struct exchange {
     uint32_t body_sent;             /* bytes of `body` */
     size_t prefix_sent;
     struct buffer *body;
+    struct buffer *request_trailers, *response_trailers; /* lines as they came; NULL: none */
     uint64_t body_bytes;
 
     /* where it goes */
@@ -83,7 +84,6 @@ struct exchange {
     const struct timeouts *timeouts;
     struct session session;
     uint64_t lot, lot_of_client;    /* see shedding.h */
-    uint64_t shed_by;               /* a bit per pool (of 64 that share one, the first): counted as shed by it already */
     const struct endpoint *endpoint; /* of the current try */
     const struct endpoint *only;    /* a probe: this one and no other, by connections of its own */
     struct upstream_pool *only_pool;

@@ -204,6 +204,20 @@ static ssize_t write_attempt(struct h1_out *o, struct stream *s, const struct h1
     return taken;
 }
 
+/* The end of a chunked body. With trailers it is put together behind where heads are. */
+static struct slice last_lines(const struct h1_out *o, const struct h1_writer *w, bool after_payload)
+{
+    struct slice begin = after_payload ? SLICE("\r\n0\r\n") : SLICE("0\r\n");
+    if (!o->trailers.n)
+        return after_payload ? SLICE("\r\n0\r\n\r\n") : SLICE("0\r\n\r\n");
+    struct pen pen = { w->scratch + H1_SCRATCH_SIZE - H1_TRAILERS_ROOM, w->scratch + H1_SCRATCH_SIZE };
+    char *from = pen.at;
+    pen_slice(&pen, begin);
+    pen_slice(&pen, o->trailers);
+    pen_text(&pen, "\r\n");
+    return (struct slice){ from, (size_t)(pen.at - from) };
+}
+
 /* Frames one piece of payload: a chunk of its own, or the rest of the one that was announced. */
 static ssize_t write_piece(struct h1_out *o, struct stream *s, const struct h1_writer *w, struct slice before, struct slice body, bool end)
 {
@@ -227,10 +241,10 @@ static ssize_t write_piece(struct h1_out *o, struct stream *s, const struct h1_w
             a.before = (struct slice){ line, n };
         }
     }
-    if (a.payload.n)
-        a.after = last ? SLICE("\r\n0\r\n\r\n") : SLICE("\r\n");
-    else if (last)
-        a.after = SLICE("0\r\n\r\n");
+    if (last)
+        a.after = last_lines(o, w, a.payload.n > 0);
+    else if (a.payload.n)
+        a.after = SLICE("\r\n");
     return write_attempt(o, s, w, &a);
 }
 
@@ -253,7 +267,7 @@ ssize_t h1_out_body(struct h1_out *o, struct stream *s, const struct h1_writer *
 
 ssize_t h1_out_head(struct h1_out *o, struct stream *s, const struct h1_writer *w, const struct h1_message *m, struct slice body, bool end)
 {
-    size_t n = h1_format_head(m, w->scratch, H1_SCRATCH_SIZE - CHUNK_HEAD_MAX);
+    size_t n = h1_format_head(m, w->scratch, H1_SCRATCH_SIZE - H1_TRAILERS_ROOM - CHUNK_HEAD_MAX);
     if (!n)
         return -1;
     o->chunked = m->out->body == BODY_CHUNKED;

@@ -5,12 +5,14 @@
 
 #include "balance/ops.h"
 #include "base/buffer.h"
+#include "http/trailers.h"
 #include "net/stream.h"
 
 struct h1_out {
     struct buffer *pending; /* head and framing bytes that go before anything else; NULL: none */
     uint64_t chunk_left;    /* payload owed to the chunk that was announced */
     uint64_t sent;          /* bytes the socket took and nobody counted yet, heads and framing among them */
+    struct slice trailers;  /* what follows a chunked body: set for the call that ends it, lines as in http/trailers.h */
     bool chunked;           /* how the message under way is framed */
     bool joined;            /* TLS has seen pending bytes and payload as one: they must be offered together again */
 };
@@ -20,7 +22,7 @@ struct h1_writer { /* what it works with: the worker's */
     char *scratch; /* H1_SCRATCH_SIZE bytes in which heads are put together */
 };
 /* The largest head that can be forwarded, with all that is added to it. */
-enum { H1_SCRATCH_SIZE = BUFFER_LARGE + 32 * 1024 };
+enum { H1_TRAILERS_ROOM = TRAILERS_MAX + 16, H1_SCRATCH_SIZE = BUFFER_LARGE + 32 * 1024 + H1_TRAILERS_ROOM };
 
 enum h1_role { H1_REQUEST, H1_RESPONSE };
 

@@ -371,6 +371,7 @@ static bool decode(struct upstream *u, uint32_t from)
         size_t payload, consumed;
         enum http_parse_result result = chunk_decode(&u->decoder, u->in->data + from, n, &payload, &consumed);
         u->in->end = from + (uint32_t)payload;
+        exchange_add_response_trailers(u->exchange, (struct slice){ u->in->data + u->in->end, u->decoder.trailers });
         u->ended = result == HTTP_PARSE_DONE;
         u->extra = u->ended && consumed < n;
         return result != HTTP_PARSE_ERROR;
@@ -859,6 +860,11 @@ static ssize_t after_send(struct upstream *u, ssize_t taken, size_t given, bool 
     return taken;
 }
 
+static struct slice trailers_at(const struct upstream *u, bool end)
+{
+    return end ? exchange_request_trailers(u->exchange) : (struct slice){ NULL, 0 };
+}
+
 static ssize_t op_send_head(void *upstream, const struct message_out *out, struct slice body, bool end)
 {
     struct upstream *u = upstream;
@@ -868,6 +874,7 @@ static ssize_t op_send_head(void *upstream, const struct message_out *out, struc
     http_parser_start(&u->parser, u->head);
     u->alone = out->upgrade;
     struct h1_message m = { .out = out, .role = H1_REQUEST };
+    u->out.trailers = trailers_at(u, end);
     return after_send(u, h1_out_head(&u->out, &u->stream, &w->writer, &m, body, end), body.n, end);
 }
 
@@ -883,6 +890,7 @@ static ssize_t op_send_body(void *upstream, struct slice body, bool end)
     struct upstream *u = upstream;
     if (u->write_broken)
         return (ssize_t)body.n;
+    u->out.trailers = trailers_at(u, end);
     ssize_t taken = after_send(u, h1_out_body(&u->out, &u->stream, &worker_of(u)->writer, body, end), body.n, end);
     shut_down_if_raw(u);
     return taken;

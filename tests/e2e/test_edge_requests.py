@@ -134,13 +134,34 @@ def test_an_upload_that_trickles(daemon, origin):
         assert connection.read_response().json()["body_length"] == 15
 
 
-def test_trailers_end_both_ways(daemon):
+@pytest.mark.parametrize("size", [4, 300_000, 0])
+def test_trailers_of_requests(daemon, size):
+    """Those that were announced, as Go wants it; what belongs into heads alone, or commands connectors, stays here."""
+    body = content(size)
     with daemon.connect() as connection:
+        connection.send(b"POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n"
+                        b"Trailer: X-Late, Content-Length, cf-cloudflared-a\r\nTrailer: X-Later\r\n\r\n")
+        connection.send((b"%x\r\n%s\r\n" % (len(body), body) if body else b"")
+                        + b"0\r\nX-Late: yes\r\nContent-Length: 7\r\nCf_Cloudflared-A: b\r\nX-Later:  and yes \r\nX-Forwarded-For: 1\r\n\r\n")
+        seen = connection.read_response().json()
+        assert seen["body_length"] == len(body)
+        assert sorted(seen["trailers"].split("\r\n")[:-1]) == ["", "X-Late: yes", "X-Later: and yes"]
         connection.send(b"POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.send(chunked(b"body", end=b"0\r\nX-Late: yes\r\n\r\n"))
         assert connection.read_response().json()["body_length"] == 4
-        assert connection.request("GET", "/trailers").body == b"body"
-        assert connection.request("GET", "/").status == 200
+
+
+def test_trailers_of_responses(daemon, origin):
+    origin.script("/script", b"HTTP/1.1 200 OK\r\nTrailer: X-Late, Set-Cookie\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  b"0\r\nX-Late: alone\r\nSet-Cookie: a=b\r\n\r\n")
+    with daemon.connect() as connection:
+        for _ in range(2):
+            answered = connection.request("GET", "/trailers")
+            assert answered.body == b"body" and answered.trailers == [b"x-late: trailer\r\n"]
+            answered = connection.request("GET", "/script")
+            assert answered.body == b"" and answered.trailers == [b"x-late: alone\r\n"]
+        old = connection.request("GET", "/trailers", version="HTTP/1.0")
+        assert old.body == b"body" and old.framing in ("close", "length")
 
 
 def test_expect(daemon):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from client import Cut, chunked, request_bytes, wait_until
-from origin import Gate, content
+from origin import RESET, Gate, content
 from peer import reset
 
 MEGA = 1024 * 1024
@@ -155,13 +155,31 @@ def test_early_hints_are_relayed(serve, origin):
     assert response.body == b"origin\n"
 
 
-def test_trailers_are_dropped(serve, origin):
+def test_trailers_follow_bodies(serve, origin):
     daemon = serve(origin)
     response = daemon.get("/trailers")
-    assert response.body == b"body" and not response.trailers and response.get("Trailer") is None
-    seen = daemon.exchange(b"POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert response.body == b"body" and response.trailers == [b"X-Late: trailer\r\n"] and response.get("Trailer") is None
+    assert daemon.get("/trailers", version="HTTP/1.0").body == b"body"
+    late = b"0\r\nX-Late: trailer\r\nContent-Length: 3\r\nHost: a\r\ntransfer_encoding: b\r\nX-Forwarded-For: c\r\nX-Later:\r\n\r\n"
+    head = b"POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with daemon.connect() as connection:
+        for piece in [b"body", b"", b"x" * 100_000]:
+            whole = head + (chunked(piece, end=late) if piece else late)
+            for cut in range(len(whole) - len(late) - 3, len(whole), 7):
+                connection.send(whole[:cut]).send(whole[cut:])
+                seen = connection.read_response().json()
+                assert seen["body_length"] == len(piece)
+                assert seen["trailers"].split("\r\n") == ["X-Late: trailer", "X-Later:", "", ""][:len(seen["trailers"].split("\r\n"))]
+                assert "X-Later:" in seen["trailers"]
+
+
+def test_trailers_of_a_request_that_is_sent_again(serve, make_origin):
+    first, second = make_origin("first"), make_origin("second")
+    first.script("/echo", RESET)
+    daemon = serve(first, second, pool={"endpoint_steering": {"policy": "off"}})
+    seen = daemon.exchange(b"PUT /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n"
                            + chunked(b"body", end=b"0\r\nX-Late: trailer\r\n\r\n")).json()
-    assert seen["body_length"] == 4 and "X-Late" not in seen["trailers"]
+    assert seen["body_length"] == 4 and seen["trailers"].startswith("X-Late: trailer\r\n") and seen["origin"] == "second"
 
 
 def test_http_1_0(serve, origin):

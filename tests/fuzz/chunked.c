@@ -13,8 +13,8 @@ enum { INPUT_MAX = 16384 };
 struct decoded {
     enum http_parse_result result;
     uint8_t error;
-    size_t consumed, payload;
-    char data[INPUT_MAX];
+    size_t consumed, payload, trailers;
+    char data[INPUT_MAX], lines[CHUNK_TRAILERS_MAX];
 };
 
 static void require(bool condition)
@@ -27,18 +27,21 @@ static void decode(struct decoded *out, const void *input, size_t n, size_t step
 {
     struct chunk_decoder decoder = { 0 };
     out->result = HTTP_PARSE_MORE;
-    out->consumed = out->payload = 0;
+    out->consumed = out->payload = out->trailers = 0;
     while (out->result == HTTP_PARSE_MORE && out->consumed < n) {
         size_t piece = n - out->consumed < step ? n - out->consumed : step, payload, consumed;
         char *copy = malloc(piece);
         require(copy != NULL);
         memcpy(copy, (const char *)input + out->consumed, piece);
         out->result = chunk_decode(&decoder, copy, piece, &payload, &consumed);
-        require(payload <= consumed && consumed <= piece && (consumed == piece || out->result != HTTP_PARSE_MORE));
+        require(payload + decoder.trailers <= consumed && out->trailers + decoder.trailers <= sizeof out->lines);
+        require(consumed <= piece && (consumed == piece || out->result != HTTP_PARSE_MORE));
         require((decoder.error != HTTP_ERROR_NONE) == (out->result == HTTP_PARSE_ERROR));
         memcpy(out->data + out->payload, copy, payload);
+        memcpy(out->lines + out->trailers, copy + payload, decoder.trailers);
         free(copy);
         out->payload += payload;
+        out->trailers += decoder.trailers;
         out->consumed += consumed;
     }
     out->error = decoder.error;
@@ -77,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     decode(&pieces, data + 1, size - 1, data[0] % 16 + 1u);
     require(whole.result == pieces.result && whole.error == pieces.error && whole.consumed == pieces.consumed);
     require_same_payload(&whole, &pieces);
+    require(whole.trailers == pieces.trailers && memcmp(whole.lines, pieces.lines, whole.trailers) == 0);
     if (whole.result == HTTP_PARSE_DONE)
         check_written(&whole);
     return 0;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "edge/connection.h"
 #include "edge/stream.h"
+#include "http/trailers.h"
 #include "tests/fuzz/edge_wire.h"
 
 #include <sys/syscall.h>
@@ -203,7 +204,31 @@ static enum exchange_hold user_suspect(void *arg)
     return EXCHANGE_LET_GO;
 }
 
-static const struct stream_user_ops user_ops = { user_writable, user_failed, user_response, user_body, user_suspect };
+static struct slice user_request_trailers(void *arg)
+{
+    const struct user *u = arg;
+    return u->moves ? SLICE("X-Late: yes\r\n") : (struct slice){ NULL, 0 };
+}
+
+static void user_response_trailers(void *arg, struct slice lines)
+{
+    struct user *u = arg;
+    struct slice name, value;
+    require(!u->world->in_operation && lines.n && lines.n <= TRAILERS_MAX);
+    while (trailers_next(&lines, &name, &value))
+        require(trailer_may_pass(name));
+    require(!lines.n);
+}
+
+static const struct stream_user_ops user_ops = {
+    .writable = user_writable,
+    .failed = user_failed,
+    .response = user_response,
+    .response_body = user_body,
+    .request_trailers = user_request_trailers,
+    .response_trailers = user_response_trailers,
+    .suspect = user_suspect,
+};
 
 static void ask(struct world *w, struct script *s)
 {

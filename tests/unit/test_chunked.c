@@ -16,8 +16,9 @@ enum { PAYLOAD_MAX = 64 * 1024 };
 struct decoded {
     enum http_parse_result result;
     enum http_parse_error error;
-    size_t consumed, payload;
+    size_t consumed, payload, trailers;
     char data[PAYLOAD_MAX];
+    char lines[CHUNK_TRAILERS_MAX];
 };
 
 /* Feeds `first` bytes, then `step` at a time; each piece is a block of its own, so that AddressSanitizer watches its ends. */
@@ -25,7 +26,7 @@ static void decode(struct decoded *out, struct slice input, size_t first, size_t
 {
     struct chunk_decoder decoder = { 0 };
     size_t at = 0, n = first < input.n ? first : input.n;
-    out->consumed = out->payload = 0;
+    out->consumed = out->payload = out->trailers = 0;
     for (;;) {
         size_t payload, consumed;
         char *piece = malloc(n ? n : 1);
@@ -33,13 +34,16 @@ static void decode(struct decoded *out, struct slice input, size_t first, size_t
         if (n)
             memcpy(piece, input.p + at, n);
         out->result = chunk_decode(&decoder, piece, n, &payload, &consumed);
-        assert_true(payload <= consumed && consumed <= n && out->payload + payload <= PAYLOAD_MAX);
+        assert_true(payload + decoder.trailers <= consumed && consumed <= n && out->payload + payload <= PAYLOAD_MAX);
+        assert_true(out->trailers + decoder.trailers <= sizeof out->lines);
         if (out->result == HTTP_PARSE_MORE)
             assert_int_equal(consumed, n);
         if (payload)
             memcpy(out->data + out->payload, piece, payload);
+        memcpy(out->lines + out->trailers, piece + payload, decoder.trailers);
         free(piece);
         out->payload += payload;
+        out->trailers += decoder.trailers;
         out->consumed += consumed;
         at += n;
         if (out->result != HTTP_PARSE_MORE || at == input.n)
@@ -52,7 +56,7 @@ static void decode(struct decoded *out, struct slice input, size_t first, size_t
 static void assert_same(const char *name, const struct decoded *a, const struct decoded *b)
 {
     if (a->result != b->result || a->error != b->error || a->consumed != b->consumed || a->payload != b->payload ||
-        memcmp(a->data, b->data, a->payload) != 0)
+        memcmp(a->data, b->data, a->payload) != 0 || a->trailers != b->trailers || memcmp(a->lines, b->lines, a->trailers) != 0)
         fail_msg("%s: where the input is cut changes the outcome", name);
 }
 
@@ -271,6 +275,19 @@ static void an_endless_extension_is_refused(void **state)
 }
 
 /* All bytes after the last chunk's line count. */
+static void trailers_are_left_to_the_caller(void **state)
+{
+    static const struct slice input = INPUT("1\r\na\r\n2\r\nbc\r\n0\r\nA: b\r\nC:\r\nD: \t e \xe9\r\n\r\nGET");
+    static const char lines[] = "A: b\r\nC:\r\nD: \t e \xe9\r\n";
+    static struct decoded d;
+    (void)state;
+    decode_every_way(&d, "trailers", input);
+    assert_int_equal(d.result, HTTP_PARSE_DONE);
+    assert_int_equal(d.payload, 3);
+    assert_int_equal(d.trailers, sizeof lines - 1);
+    assert_memory_equal(d.lines, lines, d.trailers);
+}
+
 static void trailers_are_limited(void **state)
 {
     (void)state;
@@ -343,6 +360,7 @@ int main(void)
         cmocka_unit_test(extensions_of_a_line_are_limited),
         cmocka_unit_test(extensions_of_a_message_are_limited),
         cmocka_unit_test(an_endless_extension_is_refused),
+        cmocka_unit_test(trailers_are_left_to_the_caller),
         cmocka_unit_test(trailers_are_limited),
         cmocka_unit_test(heads_are_written),
         cmocka_unit_test(written_chunks_are_read),

@@ -180,7 +180,7 @@ static void flush(struct pipe *p, size_t gulp)
 
 static char payload[200000];
 
-static void check_chunked(const char *p, const char *end, size_t expected)
+static void check_chunked(const char *p, const char *end, size_t expected, struct slice trailers)
 {
     size_t seen = 0;
     for (;;) {
@@ -197,6 +197,9 @@ static void check_chunked(const char *p, const char *end, size_t expected)
         assert_memory_equal(p, "\r\n", 2);
         p += 2;
     }
+    if (trailers.n)
+        assert_memory_equal(p, trailers.p, trailers.n);
+    p += trailers.n;
     assert_memory_equal(p, "\r\n", 2);
     assert_ptr_equal(p + 2, end);
     assert_int_equal(seen, expected);
@@ -209,11 +212,13 @@ static void test_bodies_arrive_whole_whatever_the_socket_takes(void **state)
     static const size_t pieces[] = { 1, 4096, 65536, sizeof payload };
     for (size_t i = 0; i < sizeof payload; i++)
         payload[i] = (char)('a' + i % 23);
-    for (size_t chunked = 0; chunked < 2; chunked++)
+    static const struct slice trailers[] = { { NULL, 0 }, { NULL, 0 }, SLICE("A: b\r\nC: d\r\n") };
+    for (size_t chunked = 0; chunked < 3; chunked++) /* 2: with trailers */
         for (size_t g = 0; g < sizeof gulps / sizeof *gulps; g++)
             for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
                 struct pipe p;
                 pipe_open(&p, 2048);
+                p.out.trailers = trailers[chunked];
                 size_t total = pieces[k] == 1 ? 3000 : sizeof payload;
                 struct message_out out = { .status = 200, .reason = SLICE("OK"), .body = chunked ? BODY_CHUNKED : BODY_LENGTH, .has_length = !chunked,
                                            .length = total };
@@ -225,7 +230,7 @@ static void test_bodies_arrive_whole_whatever_the_socket_takes(void **state)
                 flush(&p, gulps[g]);
                 const char *body = strstr(p.received.p, "\r\n\r\n") + 4, *end = p.received.p + p.received.n;
                 if (chunked) {
-                    check_chunked(body, end, total);
+                    check_chunked(body, end, total, trailers[chunked]);
                 } else {
                     assert_int_equal(end - body, total);
                     assert_memory_equal(body, payload, total);
@@ -248,6 +253,32 @@ static void test_chunked_end_without_payload(void **state)
     pipe_close(&p);
 }
 
+static void test_trailers(void **state)
+{
+    (void)state;
+    static char most[TRAILERS_MAX + 1];
+    memset(most, 'a', TRAILERS_MAX);
+    memcpy(most + TRAILERS_MAX - 2, "\r\n", 2);
+    for (unsigned i = 0; i < 2; i++) { /* after a length nothing may follow */
+        struct pipe p;
+        struct message_out out = { .status = 200, .reason = SLICE("OK"), .body = i ? BODY_LENGTH : BODY_CHUNKED, .has_length = i, .length = 0 };
+        struct h1_message m = { .out = &out, .role = H1_RESPONSE, .minor = 1 };
+        pipe_open(&p, 0);
+        p.out.trailers = (struct slice){ most, TRAILERS_MAX };
+        push(&p, (struct slice){ NULL, 0 }, true, 65536, true, &m);
+        flush(&p, 65536);
+        const char *body = strstr(p.received.p, "\r\n\r\n") + 4;
+        if (i) {
+            assert_string_equal(body, "");
+        } else {
+            assert_memory_equal(body, "0\r\n", 3);
+            assert_memory_equal(body + 3, most, TRAILERS_MAX);
+            assert_string_equal(body + 3 + TRAILERS_MAX, "\r\n");
+        }
+        pipe_close(&p);
+    }
+}
+
 static void test_broken_connection(void **state)
 {
     (void)state;
@@ -268,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_head_that_does_not_fit),
         cmocka_unit_test(test_bodies_arrive_whole_whatever_the_socket_takes),
         cmocka_unit_test(test_chunked_end_without_payload),
+        cmocka_unit_test(test_trailers),
         cmocka_unit_test(test_broken_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,8 +32,10 @@ struct exchange {
     size_t got;
     uint8_t next;             /* of the pattern that bodies are made of */
     bool complete, pattern_broken;
+    char trailers[64];
     /* what it sends */
     size_t to_send, sent;
+    const char *request_trailers;
     void (*when_over)(struct exchange *);
 };
 
@@ -112,6 +114,17 @@ enum exchange_hold exchange_upstream_writable(struct exchange *ex)
     return EXCHANGE_HOLDS;
 }
 
+struct slice exchange_request_trailers(struct exchange *ex)
+{
+    return ex->request_trailers ? slice_of(ex->request_trailers) : (struct slice){ NULL, 0 };
+}
+
+void exchange_add_response_trailers(struct exchange *ex, struct slice lines)
+{
+    assert_false(ex->complete);
+    snprintf(ex->trailers + strlen(ex->trailers), sizeof ex->trailers - strlen(ex->trailers), "%.*s", (int)lines.n, lines.p);
+}
+
 enum exchange_hold exchange_upstream_suspect(struct exchange *ex)
 {
     ex->suspects++;
@@ -139,7 +152,8 @@ struct edge_stream {
     size_t got, given;
     size_t to_give;           /* of the response's body, a head before it */
     bool head_given, got_all, pattern_broken, aborted, wants_news;
-    char path[32];
+    char path[32], request_trailers[64];
+    const char *trailers;     /* of the response */
 };
 
 static _Thread_local struct edge_stream *streams[64];
@@ -166,7 +180,11 @@ static ssize_t stream_send_body(void *upstream, struct slice body, bool end)
     s->pattern_broken |= !is_pattern((struct slice){ body.p, n }, s->got);
     s->got += n;
     s->room -= n;
-    s->got_all |= end && n == body.n;
+    if (end && n == body.n) {
+        struct slice lines = s->ops->request_trailers(s->user);
+        snprintf(s->request_trailers, sizeof s->request_trailers, "%.*s", (int)lines.n, lines.n ? lines.p : "");
+        s->got_all = true;
+    }
     return (ssize_t)n;
 }
 
@@ -208,6 +226,10 @@ static void stream_deliver(struct edge_stream *s)
         size_t taken = 0, n = s->to_give - s->given < sizeof bytes ? s->to_give - s->given : sizeof bytes;
         bool last = s->given + n == s->to_give;
         fill(bytes, s->given, n);
+        if (last && s->trailers)
+            s->ops->response_trailers(s->user, slice_of(s->trailers));
+        if (last)
+            s->trailers = NULL;
         struct slice body = { bytes, n };
         enum exchange_hold hold = s->head_given ? s->ops->response_body(s->user, body, last, &taken)
                                                 : s->ops->response(s->user, &head, "A: b\r\n", &message, body, last, &taken);
@@ -301,7 +323,7 @@ static void send_request(struct pair *p, struct exchange *ex, size_t body)
     assert_non_null(ex->upstream);
     ex->to_send = body;
     ssize_t taken = relay_front_ops.send_head(ex->upstream, &out, (struct slice){ NULL, 0 }, !body);
-    assert_int_equal(taken, 0);
+    assert_int_equal(taken, 0); /* there is nothing to take */
     send_more(ex);
 }
 
@@ -410,6 +432,40 @@ static void test_a_download_waits(void **state)
     assert_false(ex.pattern_broken);
     assert_nothing_is_left(&p);
     pair_clear(&p);
+}
+
+/* After a body or without one, also where the last piece has to wait for credit or room. */
+static void test_trailers(void **state)
+{
+    static const size_t sizes[] = { 0, 1, RESPONSE_CREDIT, RESPONSE_CREDIT + 1, 1000000 };
+    struct pair p;
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct exchange ex = { .room = 0, .request_trailers = "A: b\r\n" };
+        pair_init(&p);
+        next_stream.to_give = sizes[i];
+        send_request(&p, &ex, sizes[i]);
+        for (unsigned turns = 0; turns < 10; turns++)
+            settle(&p);
+        assert_true(streams[0]->got_all && streams[0]->got == sizes[i]);
+        assert_string_equal(streams[0]->request_trailers, "A: b\r\n");
+        streams[0]->trailers = "C: d\r\n";
+        stream_deliver(streams[0]);
+        settle(&p);
+        for (unsigned turns = 0; !ex.complete; turns++) {
+            assert_true(turns < 100);
+            ex.room = 50000;
+            relay_front_ops.want_body(ex.upstream);
+            settle(&p);
+            if (streams[0]->wants_news)
+                stream_deliver(streams[0]);
+            settle(&p);
+        }
+        assert_int_equal(ex.got, sizes[i]);
+        assert_string_equal(ex.trailers, "C: d\r\n");
+        assert_nothing_is_left(&p);
+        pair_clear(&p);
+    }
 }
 
 static void test_the_connection_is_gone(void **state)
@@ -685,6 +741,7 @@ int main(void)
         cmocka_unit_test(test_the_head_alone),
         cmocka_unit_test(test_an_upload_waits),
         cmocka_unit_test(test_a_download_waits),
+        cmocka_unit_test(test_trailers),
         cmocka_unit_test(test_the_connection_is_gone),
         cmocka_unit_test(test_failures_arrive_as_they_are),
         cmocka_unit_test(test_the_client_leaves),

@@ -156,8 +156,11 @@ static void take_body(struct origin *o)
         request_took(r, piece.n);
     }
     if (r->up_ended && !bytes_length(&r->up)) {
-        if (o->chunked)
-            bytes_add_text(&o->tx, "0\r\n\r\n");
+        if (o->chunked) {
+            bytes_add_text(&o->tx, "0\r\n");
+            bytes_add(&o->tx, bytes_slice(&r->up_trailers));
+            bytes_add_text(&o->tx, "\r\n");
+        }
         o->body_written = true;
     }
 }

@@ -109,10 +109,29 @@ static bool add_known_field(struct request *r, struct slice name, struct slice v
     } else if (slice_eq(name, SLICE("cookie"))) {
         bytes_add(&r->cookies, bytes_length(&r->cookies) ? SLICE("; ") : SLICE(""));
         bytes_add(&r->cookies, value);
+    } else if (slice_eq(name, SLICE("trailer"))) {
+        bytes_add(&r->announced, value);
+        bytes_add(&r->announced, SLICE(","));
     } else {
-        return slice_eq(name, SLICE("trailer")) || slice_eq(name, SLICE("sec-websocket-version"));
+        return slice_eq(name, SLICE("sec-websocket-version"));
     }
     return true;
+}
+
+static bool is_announced(const struct request *r, struct slice name)
+{
+    struct slice rest = bytes_slice(&r->announced), announced;
+    while (slice_next_element(&rest, &announced))
+        if (slice_eq_nocase(announced, name))
+            return true;
+    return false;
+}
+
+/* Go hands on only what was announced. */
+void request_add_up_trailer(struct request *r, struct slice name, struct slice value)
+{
+    if (is_announced(r, name))
+        add_line(&r->up_trailers, name, value);
 }
 
 void request_add_field(struct request *r, struct slice name, struct slice value)
@@ -595,5 +614,7 @@ void request_end(struct request *r)
     bytes_clear(&r->packed);
     bytes_clear(&r->down);
     bytes_clear(&r->trailers);
+    bytes_clear(&r->announced);
+    bytes_clear(&r->up_trailers);
     free(r);
 }

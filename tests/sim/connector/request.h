@@ -31,6 +31,7 @@ struct request {
 
     struct bytes up;     /* body from the edge */
     bool up_ended;
+    struct bytes announced, up_trailers; /* names, as the edge says them before the body; of those the lines that followed it */
     uint32_t unreturned; /* bytes of this stream's window to give back */
 
     enum response_state response;
@@ -50,6 +51,7 @@ struct request *request_new(struct session *, int32_t stream);
 void request_add_field(struct request *, struct slice name, struct slice value);
 void request_head_done(struct request *, bool ended);
 void request_add_body(struct request *, struct slice);
+void request_add_up_trailer(struct request *, struct slice name, struct slice value);
 void request_body_done(struct request *);
 void request_end(struct request *); /* the stream is closed */
 void request_wake(struct request *); /* a silence is over */

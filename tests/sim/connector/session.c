@@ -76,8 +76,9 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
     (void)h2;
     (void)flags;
     struct request *r = request_of(user, frame->hd.stream_id);
-    if (r && is_request(frame))
-        request_add_field(r, (struct slice){ (const char *)name, name_n }, (struct slice){ (const char *)value, value_n });
+    void (*add)(struct request *, struct slice, struct slice) = is_request(frame) ? request_add_field : request_add_up_trailer;
+    if (r)
+        add(r, (struct slice){ (const char *)name, name_n }, (struct slice){ (const char *)value, value_n });
     return 0;
 }
 
