@@ -2,6 +2,7 @@
 
 #include "balance/geoip.h"
 #include "balance/live.h"
+#include "balance/tally.h"
 #include "balance/tunnel.h"
 #include "base/mem.h"
 #include "net/tls.h"
@@ -28,6 +29,7 @@ static void steering_release(struct steering_conf *s)
 static void pool_release(struct pool *p)
 {
     steering_release(&p->steering);
+    tally_unref(p->shed);
     for (size_t i = 0; i < p->n_endpoints; i++) {
         endpoint_live_unref(p->endpoints[i].live);
         tunnel_unref(p->endpoints[i].edge_tunnel);
@@ -39,6 +41,7 @@ static void load_balancer_release(struct load_balancer *lb)
     steering_release(&lb->steering);
     for (size_t i = 0; i < lb->n_rules; i++) {
         pcre2_code_free(lb->rules[i].match.pattern);
+        tally_unref(lb->rules[i].requests);
         if (lb->rules[i].balancer.steering.config != lb->steering.config)
             steering_release(&lb->rules[i].balancer.steering);
     }

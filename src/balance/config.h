@@ -21,6 +21,7 @@ struct conf_text;
 struct tls_server;
 struct tls_client;
 struct endpoint_live;
+struct tally;
 struct geoip;
 
 struct texts { /* a list of strings */
@@ -184,6 +185,7 @@ struct pool {
     struct steering_conf steering;
     struct passive passive;
     struct load_shedding shedding;
+    struct tally *shed;       /* requests; attached before publishing, one reference; NULL: not counted */
     nsec_t slow_start;
     double panic;             /* share of the pool, 0-1, that passive signals alone can't take below; see balance/outlier.h */
     float latitude, longitude;
@@ -300,6 +302,7 @@ struct rule {
     struct load_balancer balancer; /* begins with it: the one it is in, but for what the rule has otherwise */
     const char *name;           /* NULL: none */
     const char *label;          /* its name, else "#3": its place among the rules */
+    struct tally *requests;     /* that it decided about; attached before publishing, one reference; NULL: not counted */
     struct rule_match match;
     struct rule_response response;
     bool own_steering;          /* else it is the load balancer's */

@@ -145,6 +145,7 @@ struct control {
     struct load_balancer_record *load_balancers; /* by name */
     struct tunnel_record *tunnels;     /* by id; those of our own edge are the registry's */
     struct override_record *overrides; /* by endpoint id */
+    struct named_tally *tallies;       /* by name, see tallies.h */
     ev_timer sweep;               /* runs only while something is ejected, ramping, or waits for a good answer */
     unsigned sweeps;
     bool unsettled;               /* some verdict changed since pools, load balancers and tunnels were looked at */

@@ -1,6 +1,7 @@
 #include "control/metrics.h"
 
 #include "alerts/dispatcher.h"
+#include "balance/tally.h"
 #include "base/version.h"
 #include "control/exposition.h"
 #include "control/metrics_tunnels.h"
@@ -269,6 +270,29 @@ static void write_pool_endpoints(struct scrape *s)
     }
 }
 
+/* As many samples as the file has rules and pools. */
+static void write_rules(struct scrape *s)
+{
+    const struct config *config = s->control->config;
+    exposition_family(&s->format, "penstock_rule_requests", METRIC_COUNTER, "Requests that a rule decided about.");
+    for (size_t i = 0; i < config->n_load_balancers; i++)
+        for (size_t k = 0; k < config->load_balancers[i].n_rules; k++) {
+            const struct rule *rule = &config->load_balancers[i].rules[k];
+            const struct label labels[] = { { "load_balancer", config->load_balancers[i].name }, { "rule", rule->label } };
+            exposition_sample(&s->format, labels, COUNT_OF(labels), rule->requests ? (double)tally_sum(rule->requests) : 0);
+        }
+}
+
+static void write_shed_requests(struct scrape *s)
+{
+    const struct config *config = s->control->config;
+    exposition_family(&s->format, "penstock_pool_shed_requests", METRIC_COUNTER, "Requests that a pool would have had, and shed.");
+    for (size_t i = 0; i < config->n_pools; i++) {
+        const struct label pool = { "pool", config->pools[i].name };
+        exposition_sample(&s->format, &pool, 1, config->pools[i].shed ? (double)tally_sum(config->pools[i].shed) : 0);
+    }
+}
+
 /* --- endpoints --- */
 
 struct endpoint_view {
@@ -493,6 +517,8 @@ void metrics_write(struct control *c, bool openmetrics, struct text *out)
     write_load_balancers(&s);
     write_pool_states(&s);
     write_pool_endpoints(&s);
+    write_shed_requests(&s);
+    write_rules(&s);
     write_endpoints(&s);
     metrics_write_tunnels(c, &s.format);
     write_channels(&s);

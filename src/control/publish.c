@@ -12,6 +12,7 @@
 #include "control/records.h"
 #include "control/session_keys.h"
 #include "control/sockets.h"
+#include "control/tallies.h"
 #include "control/tunnels.h"
 #include "monitors/scheduler.h"
 #include "proxy/worker.h"
@@ -54,6 +55,7 @@ void publish(struct control *control, struct config *config)
     tunnels_set_config(control->registry, config);
     tunnels_attach(control->registry, config);
     records_attach(control, config);
+    tallies_attach(control, config);
     session_keys_complete(control, config);
     places_set_config(control->places, config);
     control->config = config;

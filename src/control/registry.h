@@ -4,6 +4,7 @@
 #ifndef PENSTOCK_CONTROL_REGISTRY_H
 #define PENSTOCK_CONTROL_REGISTRY_H
 
+#include "base/log_quota.h"
 #include "control/ingress.h"
 #include "control/tunnel_file.h"
 #include "control/tunnels.h"
@@ -104,18 +105,13 @@ struct drift {
     UT_hash_handle hh;
 };
 
-struct refusals { /* at most so many log lines, whatever strangers do */
-    nsec_t window;                   /* monotonic: when it began */
-    unsigned logged, suppressed;
-};
-
 struct tunnels {
     struct control *control;
     struct tunnel_entry *entries;    /* uthash, by id */
     char location[EDGE_LOCATION_SIZE];
     unsigned expected, connectors_max, connections_max;
     uint64_t last_line;
-    struct refusals refusals;
+    struct log_quota refusals;
     struct tunnel_entry *rolling;    /* whose turn it is in a rolling change; NULL: nobody's */
     nsec_t rolling_lost_at;          /* monotonic: since when that one has no connector; 0: it has */
     bool change_waits;               /* a connected tunnel may be waiting for its turn: of thousands at rest none is looked at */

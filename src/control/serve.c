@@ -19,6 +19,7 @@
 #include "control/sockets.h"
 #include "control/state_dir.h"
 #include "control/store.h"
+#include "control/tallies.h"
 #include "control/threads.h"
 #include "control/told.h"
 #include "control/tunnels.h"
@@ -507,6 +508,7 @@ static void daemon_free(struct daemon *d)
     tunnels_free(control->registry);
     edge_free(control->edge);
     records_clear(control);
+    tallies_clear(control);
     told_clear(control);
     certificates_free(control->certificates);
     places_free(control->places);

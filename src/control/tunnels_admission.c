@@ -11,30 +11,22 @@
 
 /* cloudflared goes on trying only while the word is in the answer; with another it would exit. */
 #define UNAUTHORIZED "Unauthorized: "
-enum { REFUSALS_LOGGED = 5 };
-#define REFUSALS_WINDOW (10 * NSEC_PER_SEC)
 
 /* --- refusing --- */
 
 void registry_end_refusals(struct tunnels *t)
 {
-    struct refusals *r = &t->refusals;
-    if (t->monotonic() - r->window < REFUSALS_WINDOW)
-        return;
-    if (r->suppressed)
-        log_warning("edge", "%u more registrations were refused within %d s", r->suppressed, (int)(REFUSALS_WINDOW / NSEC_PER_SEC));
-    *r = (struct refusals){ .window = t->monotonic() };
+    unsigned more = log_quota_end(&t->refusals, t->monotonic());
+    if (more)
+        log_warning("edge", "%u more registrations were refused within %d s", more, (int)(LOG_QUOTA_WINDOW / NSEC_PER_SEC));
 }
 
 static void log_refusal(struct tunnels *t, const struct edge_registration *r, const char *why)
 {
     char peer[ADDRESS_TEXT_SIZE];
     registry_end_refusals(t);
-    if (t->refusals.logged == REFUSALS_LOGGED) {
-        t->refusals.suppressed++;
+    if (!log_quota_take(&t->refusals, t->monotonic()))
         return;
-    }
-    t->refusals.logged++;
     address_format(&r->peer, peer);
     log_warning("edge", "refused a connector from %s for tunnel %s: %s", peer, r->credentials.tunnel, why);
 }

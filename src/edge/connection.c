@@ -1,6 +1,7 @@
 #include "edge/connection.h"
 
 #include "base/log.h"
+#include "edge/stranger.h"
 #include "edge/stream.h"
 #include "net/tls.h"
 
@@ -72,6 +73,8 @@ void edge_connection_close(struct edge_connection *c, enum reason reason, const 
         return;
     bool registered = c->phase >= CONNECTION_SERVING;
     trace(TRACE_EDGE, "connection %p: closed: %s", (void *)c, detail);
+    if (c->phase < CONNECTION_ASKED)
+        stranger_tell_end(c, reason, detail);
     edge_connection_set_phase(c, CONNECTION_CLOSED);
     timer_disarm(&w->timers, &c->timer);
     if (c->ticket) {
@@ -550,12 +553,20 @@ static void tell_news(struct edge_connection *c)
         edge_stream_deliver(edge_stream_of_news(node));
 }
 
+/* What the connector sent broke rules so that nghttp2 said GOAWAY, and listens no more. */
+static bool is_given_up(const struct edge_connection *c)
+{
+    return !c->close_after && !c->pending && !nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session);
+}
+
 static void finish_if_done(struct edge_connection *c)
 {
     if (c->phase == CONNECTION_DRAINING && !c->n_streams && !c->push.stream)
         say_goodbye(c);
     if (c->close_after && !c->pending && !nghttp2_session_want_write(c->session))
         edge_connection_close(c, REASON_NONE, c->drained_for);
+    else if (c->phase != CONNECTION_CLOSED && is_given_up(c))
+        edge_connection_close(c, REASON_MALFORMED, "broke the rules of HTTP/2");
 }
 
 /* For whoever looks for a connection that takes a body. */
@@ -659,6 +670,8 @@ void edge_connection_accept(struct edge_worker *w, int fd, const struct sockaddr
     struct address from;
     memcpy(&from, peer, sizeof from);
     if (!admit_stranger(w, &from)) {
+        if (w->tls)
+            stranger_tell_refused(w, &from);
         close(fd);
         return;
     }

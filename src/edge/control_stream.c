@@ -221,7 +221,7 @@ void control_stream_end(struct edge_connection *c, const char *how)
     if (c->phase == CONNECTION_REFUSED)
         edge_connection_close(c, REASON_NONE, "refused");
     else if (c->phase < CONNECTION_SERVING)
-        edge_connection_close(c, REASON_RESET, "the control stream ended before the registration");
+        edge_connection_close(c, REASON_MALFORMED, "the control stream ended before the registration");
     else
         edge_connection_drain(c, 0, REASON_NONE, how);
 }

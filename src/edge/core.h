@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/list.h"
+#include "base/log_quota.h"
 #include "edge/edge.h"
 #include "http/head.h"
 #include "net/peer_count.h"
@@ -40,6 +41,7 @@ struct edge_worker {
     struct edge_connection *by_ticket, *by_line; /* uthash */
     uint64_t next_ticket;
     struct peer_counts *strangers_by_address; /* connections that are not registered yet */
+    struct log_quota strangers_told;
     struct gate_tunnel *tunnels;   /* uthash: what the gate keeps of each tunnel it met */
     const struct steering_policy *policy; /* among connectors */
     void *policy_config;

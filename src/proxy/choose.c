@@ -389,19 +389,6 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 
 /* --- a pool of a load balancer --- */
 
-/* True if some are. */
-static bool strike_shedding(const struct exchange *ex, struct group *g, struct explain_step *step)
-{
-    bool struck = false;
-    for (size_t i = 0; i < g->n; i++)
-        if (shedding_sheds(ex, pool_at(g, i))) {
-            explain_ruled_out(step, i, RULED_SHED);
-            strike(g, i);
-            struck = true;
-        }
-    return struck;
-}
-
 static const struct endpoint *choose_at_level(struct exchange *ex, enum usability level, bool *full)
 {
     struct group *g = &ex->snapshot->lists[ex->pools->index];
@@ -410,14 +397,15 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
     if (!t || !t->any)
         return NULL;
     const struct endpoint *chosen = NULL;
-    bool struck = ex->load_balancer->sheds && strike_shedding(ex, g, step);
+    bool struck = false;
     size_t i;
     while (!chosen && (i = ask_policy(ex, g, t, step)) != STEERING_NONE) {
-        chosen = choose_endpoint(ex, pool_at(g, i), level, full);
+        bool shed = shedding_sends_away(ex, pool_at(g, i));
+        chosen = shed ? NULL : choose_endpoint(ex, pool_at(g, i), level, full);
         if (chosen) {
             commit(ex, g, t, i);
         } else {
-            explain_ruled_out(step, i, RULED_EMPTY);
+            explain_ruled_out(step, i, shed ? RULED_SHED : RULED_EMPTY);
             strike(g, i);
             struck = true;
         }
@@ -496,12 +484,12 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
 }
 
 /* Where the request's session is, if it can stay there: a full endpoint is waited for. */
-static const struct endpoint *choose_pinned(const struct exchange *ex, bool *full)
+static const struct endpoint *choose_pinned(struct exchange *ex, bool *full)
 {
     const struct endpoint *e = ex->session.endpoint;
     if (!e)
         return NULL;
-    bool shed = ex->load_balancer->sheds && shedding_sheds(ex, e->pool);
+    bool shed = shedding_sends_away(ex, e->pool);
     bool stays = !shed && !was_tried(ex, e) && session_may_stay(&ex->load_balancer->affinity, e, affinity_is_held(ex, e), worker_now(ex->worker));
     explain_session(ex->explanation, e, stays);
     if (!stays)

@@ -2,6 +2,7 @@
 
 #include "balance/latency.h"
 #include "balance/outlier.h"
+#include "balance/tally.h"
 #include "base/log.h"
 #include "http/trailers.h"
 #include "proxy/affinity.h"
@@ -783,6 +784,8 @@ static bool admit(struct exchange *ex)
     enum direction direction = direct_to_load_balancer(ex, &rule);
     uint64_t limit = ex->load_balancer ? ex->load_balancer->limits.body_size : 0;
     uint64_t known = ex->message.body == BODY_LENGTH ? ex->message.length : ex->prefix.n;
+    if (rule)
+        tally_add(rule->requests, ex->worker->options.index);
     switch (direction) {
     case DIRECT_NO_LOAD_BALANCER: answer(ex, 404, REASON_NO_LOAD_BALANCER, reason_sentence(REASON_NO_LOAD_BALANCER), 0); return false;
     case DIRECT_DISABLED: answer_by_page_or(ex, "the load balancer of this host is disabled"); return false;

@@ -84,6 +84,7 @@ struct exchange {
     const struct timeouts *timeouts;
     struct session session;
     uint64_t lot, lot_of_client;    /* see shedding.h */
+    uint64_t shed_by;               /* a bit per pool (of 64 that share one, the first): counted as shed by it already */
     const struct endpoint *endpoint; /* of the current try */
     const struct endpoint *only;    /* a probe: this one and no other, by connections of its own */
     struct upstream_pool *only_pool;

@@ -1,5 +1,6 @@
 #include "proxy/shedding.h"
 
+#include "balance/tally.h"
 #include "proxy/core.h"
 #include "proxy/exchange.h"
 #include "proxy/request_hash.h"
@@ -36,6 +37,17 @@ bool shedding_sheds(const struct exchange *ex, const struct pool *pool)
     bool session = has_session_in(ex, pool);
     enum shed_policy policy = session ? s->session_policy : s->policy;
     return shedding_takes(session ? s->session_percent : s->percent, policy == SHED_HASH && ex->lot_of_client ? ex->lot_of_client : ex->lot, pool->hash);
+}
+
+bool shedding_sends_away(struct exchange *ex, const struct pool *pool)
+{
+    uint64_t bit = UINT64_C(1) << pool->index % 64;
+    if (!ex->load_balancer->sheds || !shedding_sheds(ex, pool))
+        return false;
+    if (!(ex->shed_by & bit) && !ex->explanation)
+        tally_add(pool->shed, ex->worker->options.index);
+    ex->shed_by |= bit;
+    return true;
 }
 
 bool shedding_has_shed(const struct exchange *ex)

@@ -14,6 +14,8 @@ bool shedding_takes(double percent, uint64_t seed, uint64_t pool);
 void shedding_begin(struct exchange *);
 /* Does the pool shed this request? */
 bool shedding_sheds(const struct exchange *, const struct pool *);
+/* The same of a pool that would have had it, which counts. */
+bool shedding_sends_away(struct exchange *, const struct pool *);
 /* Does one of the list that was chosen for it? */
 bool shedding_has_shed(const struct exchange *);
 

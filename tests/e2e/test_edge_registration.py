@@ -1,14 +1,15 @@
 """Who may be a connection of a tunnel: who has the secret, and nobody else; so many connectors and connections, no more; one that comes again
 replaces itself."""
 
+import contextlib
 import re
 import socket
 import ssl
 
 import pytest
 from client import Load, wait_until
-from cloudflared import Credentials
-from tunnels import KINDS, WORKERS
+from cloudflared import CLOUDFLARED, Credentials
+from tunnels import KINDS, REAL, WORKERS
 
 
 def says(connector, words):
@@ -132,6 +133,55 @@ def test_who_looks_and_leaves_is_no_event(make_edge, origin):
     socket.create_connection(("127.0.0.1", int(edge.addresses[0].rsplit(":")[1]))).close()
     edge.connect(url=origin.url)
     assert not re.search(r" (warning|error) edge:", edge.daemon.log)
+
+
+def plain_http(edge):
+    address = ("127.0.0.1", int(edge.addresses[0].rsplit(":")[1]))
+    with socket.create_connection(address, timeout=15) as stranger, contextlib.suppress(OSError):
+        stranger.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while stranger.recv(4096):
+            pass
+
+
+def believes_another_ca(edge):
+    raw = socket.create_connection(("127.0.0.1", int(edge.addresses[0].rsplit(":")[1])), timeout=15)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ssl.create_default_context().wrap_socket(raw, server_hostname="h2.cftunnel.com")
+
+
+def speaks_http1(edge):
+    with tls(edge) as stranger, contextlib.suppress(OSError):  # a reset, where not all was read
+        stranger.sendall(b"\0\0\0\x04\0\0\0\0\0" + b"GET / HTTP/1.1\r\n\r\n" * 50)
+        while stranger.recv(65536):
+            pass
+
+
+# What is noticed first of a broken rule: nghttp2's GOAWAY, or the end of the streams that goes with it.
+ENDS = {believes_another_ca: r"the peer broke off TLS: unknown CA; cloudflared has to be given this edge's CA \(--cacert\)",
+        plain_http: "plain HTTP on a TLS port", speaks_http1: "(broke the rules of HTTP/2|the control stream ended before the registration)"}
+
+
+@pytest.mark.parametrize("stranger", ENDS, ids=lambda stranger: stranger.__name__)
+def test_the_log_says_why_nobody_registered(make_edge, stranger):
+    edge = make_edge()
+    stranger(edge)
+    wait_until(lambda: re.search(rf"notice edge: a connection from 127.0.0.1:\d+ ended before it registered: {ENDS[stranger]}", edge.daemon.log))
+
+
+def test_strangers_do_not_fill_the_log(make_edge, origin):
+    edge = make_edge(workers=1)
+    for _ in range(40):
+        plain_http(edge)
+    edge.connect(url=origin.url)
+    assert 1 <= edge.daemon.log.count("ended before it registered:") <= 15, "five in ten seconds"
+
+
+@pytest.mark.skipif(not CLOUDFLARED, reason="CLOUDFLARED names no binary")
+def test_a_cloudflared_without_our_ca_is_told_of(make_edge, authority):
+    edge = make_edge()
+    edge.ca = authority.ca
+    edge.dial(kind=REAL, connections=2, url="http_status:200")
+    wait_until(lambda: "has to be given this edge's CA" in edge.daemon.log)
 
 
 JUNK = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0" * 9 + b"\xff" * 100,

@@ -135,3 +135,17 @@ def test_a_reload_changes_rules(ruled):
     daemon.write(load_balancers=lbs)
     assert daemon.reload().returncode == 0
     assert who(daemon, "/x") == "c"
+
+
+def test_requests_are_counted_by_rule(ruled):
+    daemon = ruled({"name": "x", "match": {"path_prefixes": ["/x"]}, "pools": ["b"]}, {"match": {"path_prefixes": ["/y"]}, "response": {"status": 404}})
+    for target in ("/x", "/x", "/x", "/y", "/"):
+        daemon.get(target)
+    daemon.admin("GET", "/v1/explain?host=app.test&path=/x")
+
+    def counts():
+        return [daemon.metric('penstock_rule_requests_total.*rule="%s"' % rule) for rule in ("x", "#2")]
+    assert counts() == [3, 1]
+    assert daemon.reload().returncode == 0
+    daemon.get("/x")
+    assert counts() == [4, 1]

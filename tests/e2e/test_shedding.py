@@ -65,3 +65,26 @@ def test_sessions_stay(shed):
         daemon.write(pools=[{**p, "load_shedding": shedding} if p["name"] == "a" else p for p in pools])
         assert daemon.reload().returncode == 0
         assert shares(daemon, 10, lambda _: cookie) == {name: 10}
+
+
+def test_what_is_shed_is_counted(shed):
+    """Once for each request that the pool would have had, whatever becomes of it."""
+    daemon = shed({"percent": 50}, pools=("a", "b"))
+    counts = shares(daemon, 200)
+    assert daemon.metric('penstock_pool_shed_requests_total{pool="a"}') == counts["b"] > 0
+    assert daemon.metric('penstock_pool_shed_requests_total{pool="b"}') == 0
+    daemon.admin("GET", "/v1/explain?host=app.test")
+    assert daemon.reload().returncode == 0
+    assert daemon.metric('penstock_pool_shed_requests_total{pool="a"}') == counts["b"]
+
+
+def test_a_second_choice_sheds_nothing(shed):
+    daemon = shed({"percent": 100}, pools=("b", "a"))
+    assert shares(daemon, 20) == {"b": 20}
+    assert daemon.metric('penstock_pool_shed_requests_total{pool="a"}') == 0
+
+
+def test_what_is_refused_is_counted(shed):
+    daemon = shed({"percent": 100}, pools=("a",))
+    assert [daemon.get("/").status for _ in range(5)] == [503] * 5
+    assert daemon.metric('penstock_pool_shed_requests_total{pool="a"}') == 5
