@@ -97,6 +97,19 @@ def test_no_tcp_streams(edge, make_origin):
     assert not other.accepted
 
 
+@WORKERS
+def test_no_command_among_the_added_headers(make_edge, origin, workers):
+    """Not even the configuration commands a connector: a value may be anybody's text."""
+    headers = {"X-Own": "yes", UPGRADE: "control-stream", "Cf-Cloudflared-Proxy-Src": "1.2.3.4", "cf_trace_id": "1"}
+    edge = make_edge(workers=workers, pool={"endpoints": [{"name": "ams", "tunnel": "ams", "headers": headers}]})
+    edge.connect(connections=2, url=origin.url)
+    answered = edge.daemon.get("/echo")
+    assert answered.status == 200 and edge.credentials["ams"].secret not in answered.body
+    fields = {field.lower().replace("_", "-") for field, _ in answered.json()["fields"]}
+    assert "x-own" in fields
+    assert not {field for field in fields - {"cf-warp-tag-id"} if field.startswith(("cf-cloudflared", "cf-trace"))}
+
+
 HOSTS = ["management.argotunnel.com", "MANAGEMENT.ArgoTunnel.com", "management.argotunnel.com.", "management.argotunnel.com:443", "management.argotunnel.com.:80",
          "management.argotunnel.com:"]
 
