@@ -74,7 +74,7 @@ static bool is_pushed(const json_t *ours)
     return strcmp(text_of(ours, "config_source"), "pushed") == 0;
 }
 
-/* cloudflared parses it as a time: one that stands in the configuration file since ever has that of the epoch. */
+/* cloudflared parses it as a time: where it was lost, it is the epoch. */
 static json_t *created_at(const json_t *ours)
 {
     json_t *time = json_object_get(ours, "created_at");

@@ -73,7 +73,7 @@ struct tunnel_entry {
     nsec_t unusable_since;           /* monotonic: connected, but no connection takes requests; 0: not so */
     bool any_account;                /* the file names none */
     struct credentials credentials;
-    nsec_t created;                  /* wall; 0: not known */
+    nsec_t created;                  /* wall; 0: not known yet */
     struct connector_entry *connectors[CONNECTORS_REMEMBERED];
     unsigned n_connectors;
     struct line_entry *lines[TUNNEL_CONNECTIONS_MAX + 1];

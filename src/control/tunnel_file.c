@@ -200,9 +200,9 @@ bool tunnel_memory_write(const char *state_dir, const char *id, const struct tun
 {
     char hash[17];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->version_hash);
-    json_t *json = json_pack("{s:s, s:I, s:b, s:s, s:b, s:o, s:i, s:s}", "status", tunnel_status_name(m->standing.status), "since",
+    json_t *json = json_pack("{s:s, s:I, s:b, s:s, s:I, s:b, s:o, s:i, s:s}", "status", tunnel_status_name(m->standing.status), "since",
                              (json_int_t)m->standing.since, "ever", m->standing.ever, "told", tunnel_status_name(m->standing.told),
-                             "drained", m->drained, "connectors", words_json(m), "version", m->version, "version_hash", hash);
+                             "first_seen", (json_int_t)m->first_seen, "drained", m->drained, "connectors", words_json(m), "version", m->version, "version_hash", hash);
     char *text = json_dumps(json, JSON_COMPACT);
     bool written = write_at(state_dir, id, state_suffix, text, false, error);
     free(text);
@@ -239,6 +239,7 @@ static void read_memory(const json_t *json, struct tunnel_memory *out)
                                               .told = status_named(json_object_get(json, "told")),
                                               .since = (nsec_t)json_integer_value(json_object_get(json, "since")),
                                               .ever = json_is_true(json_object_get(json, "ever")) };
+    out->first_seen = (nsec_t)json_integer_value(json_object_get(json, "first_seen"));
     out->drained = json_is_true(json_object_get(json, "drained"));
     json_array_foreach(json_object_get(json, "connectors"), i, word)
         read_word(out, word);

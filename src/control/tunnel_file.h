@@ -26,6 +26,7 @@ struct connector_word {
 
 struct tunnel_memory {
     struct tunnel_standing standing; /* only what tunnel_standing_resume() takes */
+    nsec_t first_seen;               /* wall, in the configuration file; 0: never */
     bool drained;                    /* all connectors, those that come later too */
     struct connector_word words[TUNNEL_WORDS_MAX];
     unsigned n_words;

@@ -160,11 +160,25 @@ static struct tunnel_entry *entry_for(struct tunnels *t, const struct edge_tunne
     return e;
 }
 
+/* Nobody made it here: it counts from when we first read of it. */
+static void date(struct tunnel_entry *e)
+{
+    if (e->created)
+        return;
+    if (!e->memory.first_seen) {
+        e->memory.first_seen = e->tunnels->wall();
+        e->unsaved = true;
+        registry_make_restless(e);
+    }
+    e->created = e->memory.first_seen;
+}
+
 static void take_tunnel_of_file(struct tunnels *t, const struct edge_tunnel_conf *conf)
 {
     struct tunnel_entry *e = entry_for(t, conf);
     e->in_file = e->marked = true;
     take_secret(e, conf);
+    date(e);
 }
 
 static void drop_unmarked(struct tunnels *t)
