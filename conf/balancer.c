@@ -299,6 +299,29 @@ void note_shedding(struct load_balancer *lb)
         }
 }
 
+static bool has_shares(const struct pool_list *list)
+{
+    double before = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        double weight = list->weights[i];
+        if (before > 0 && weight > 0 && (weight < before || weight > before))
+            return true;
+        before = weight > 0 ? weight : before;
+    }
+    return false;
+}
+
+void warn_of_idle_weights(struct loader *l, struct source at, const struct load_balancer *lb)
+{
+    const char *policy = lb->steering.policy ? lb->steering.policy->name : "";
+    bool by_order = strcmp(policy, "off") == 0 || strcmp(policy, "geo") == 0;
+    for (size_t i = 0; by_order && i < lb->n_lists; i++)
+        if (has_shares(&lb->lists[i])) {
+            conf_warning(l, at, "`pool_weights` share nothing under the policy \"%s\", which goes by order: name another in `steering`, such as \"random\"", policy);
+            return;
+        }
+}
+
 void finish_load_balancer(struct loader *l, const struct members *m, void *object)
 {
     struct load_balancer *lb = object;
@@ -313,6 +336,7 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
         conf_error(l, member_place(m, "pool_weights"), "all `pool_weights` are 0: no pool would get traffic");
     if (!has_member(m, "steering"))
         configure_default_steering(l, &lb->steering, m->at);
+    warn_of_idle_weights(l, member_place(m, "pool_weights"), lb);
     lb->hash = lb->name ? config_hash(lb->name) : 0;
     note_shedding(lb);
     for (size_t i = 0; i < lb->n_rules; i++) {

@@ -40,7 +40,7 @@ void finish_geoip(struct loader *l, const struct members *m, void *object)
     if (g->opened)
         return;
     g->problem = arena_copy_text(&l->config->arena, error);
-    conf_warning(l, member_place(m, "database"), "clients' places are not known, and default pools are used: %s", error);
+    conf_warning(l, member_place(m, "database"), "%s; where no former one is in use, clients' places are not known", error);
 }
 
 /* --- maps --- */

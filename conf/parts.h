@@ -39,6 +39,8 @@ struct endpoint_in_file {
 
 /* Names of pools, each once. */
 void read_pool_list(struct loader *, const struct conf_key *, const struct given *, struct pool_list *out);
+/* Of shares that its policy, which goes by order, makes nothing of. */
+void warn_of_idle_weights(struct loader *, struct source at, const struct load_balancer *);
 /* Once default pools, weights and maps are read. */
 void settle_lists(struct loader *, struct load_balancer *);
 void finish_geoip(struct loader *, const struct members *, void *geoip);

@@ -71,6 +71,7 @@ void finish_rule(struct loader *l, const struct members *m, void *object)
     static const char *const ways[] = { "pools", "fallback_pool", "steering", "pool_weights" };
     struct rule *rule = object;
     unsigned given = 0;
+    rule->own_pools = has_member(m, "pools");
     rule->own_steering = has_member(m, "steering");
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         given += has_member(m, ways[i]);
@@ -112,5 +113,7 @@ void inherit_by_rule(struct loader *l, const struct load_balancer *lb, struct ru
         rule->balancer.when_all_down = WHEN_ALL_DOWN_FALLBACK_POOL;
     }
     settle_lists(l, &rule->balancer);
+    if (rule->own_pools)
+        warn_of_idle_weights(l, rule->at, &rule->balancer);
     note_shedding(&rule->balancer);
 }

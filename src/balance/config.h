@@ -305,7 +305,7 @@ struct rule {
     struct tally *requests;     /* that it decided about; attached before publishing, one reference; NULL: not counted */
     struct rule_match match;
     struct rule_response response;
-    bool own_steering;          /* else it is the load balancer's */
+    bool own_pools, own_steering; /* else they are the load balancer's */
     struct source at;
 };
 

@@ -171,6 +171,10 @@ static void add_list(json_t *steps, const struct explanation *x)
     const char *has = x->by == MAP_CLIENT ? "has its address" : x->by == MAP_NONE ? "count" : "has ";
     if (!x->list)
         return;
+    if (x->rule && x->rule->own_pools) {
+        add(steps, "list", "the `pools` of the rule count");
+        return;
+    }
     snprintf(words, sizeof words, "`%s` %s%s%s", pool_map_key(x->by), has, x->by > MAP_CLIENT ? code_of_map(x, code) : "",
              x->by == MAP_NONE && x->load_balancer->n_lists > 1 ? ", no map has the client" : "");
     add(steps, "list", words);

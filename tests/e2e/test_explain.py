@@ -112,6 +112,7 @@ def test_rules_and_fallback(serve, make_origin):
                                       {"match": {"path_prefixes": ["/no"]}, "response": {"status": 403}}]}]})
     told = explain(daemon, cookie="a=b; beta=1")
     assert (told["rule"], told["pool"]) == ("beta", "beta") and "beta" in step(told, "rule")["text"]
+    assert "of the rule" in step(told, "list")["text"]
     told = explain(daemon, path="/no")
     assert told["endpoint"] is None and "403" in told["reason"]
     assert daemon.cli("endpoint", "disable", "up/up").returncode == 0

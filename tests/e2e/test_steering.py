@@ -172,3 +172,40 @@ def test_unknown_option_of_a_policy_is_an_error(folder, three):
                                    'load_balancers = ( { hostnames = [ "*" ]; default_pools = [ "p" ]; } );\n')
     result = cli("check", "-c", folder / "c.conf")
     assert result.returncode == 1 and "c.conf:2: " in result.stdout + result.stderr and "luck" in result.stdout + result.stderr
+
+
+# --- canaries ---
+
+def canary(serve, origins, weights):
+    """A rule that sends a share of its requests to a new version, by turns so that shares are exact."""
+    old, new = origins
+    rule = {"name": "shop", "match": {"path_prefixes": ["/shop"]}, "pools": [old.name, new.name], "pool_weights": weights, "steering": {"policy": "round_robin"}}
+    return serve(settings={"pools": [{"name": o.name, "monitors": [], "endpoints": [endpoint(o)]} for o in origins],
+                           "load_balancers": [{"hostnames": ["*"], "default_pools": [old.name], "rules": [rule]}]}, workers=1)
+
+
+def shop(daemon):
+    with daemon.connect() as connection:
+        return collections.Counter(connection.request("GET", "/shop").body.decode().strip() for _ in range(100))
+
+
+def test_a_canary_in_a_rule_grows_with_a_reload(serve, make_origin):
+    daemon = canary(serve, (make_origin("old"), make_origin("new")), {"old": 0.9, "new": 0.1})
+    assert shop(daemon) == {"old": 90, "new": 10}
+    balancer = daemon.settings["load_balancers"][0]
+    daemon.write(load_balancers=[{**balancer, "rules": [{**balancer["rules"][0], "pool_weights": {"old": 0.5, "new": 0.5}}]}])
+    assert daemon.reload().returncode == 0
+    assert shop(daemon) == {"old": 50, "new": 50}
+
+
+def test_a_canary_among_endpoints_grows_at_run_time(serve, make_origin):
+    daemon = serve(endpoint(make_origin("old"), weight=0.9), endpoint(make_origin("new"), weight=0.1), pool=IN_TURN, workers=1)
+    assert shop(daemon) == {"old": 90, "new": 10}
+    for identity in ("pool/old", "pool/new"):
+        assert daemon.cli("endpoint", "weight", identity, "0.5").returncode == 0
+    assert shop(daemon) == {"old": 50, "new": 50}
+    assert daemon.reload().returncode == 0
+    assert shop(daemon) == {"old": 50, "new": 50}
+    for identity in ("pool/old", "pool/new"):
+        assert daemon.cli("endpoint", "weight", identity, "default").returncode == 0
+    assert shop(daemon) == {"old": 90, "new": 10}
