@@ -27,6 +27,7 @@ enum {
     EDGE_STREAM_WINDOW = 256 * 1024,
     EDGE_STREAM_WINDOW_WIDE = 1024 * 1024,
     EDGE_HEAD_MAX = 48 * 1024,       /* a response's head; larger: 502 for that request, and the connection lives */
+    EDGE_HEAD_BLOCK_MAX = 64 * 1024, /* the same as it comes, packed and coded: as long as a string that nghttp2 takes may be */
 };
 
 /* --- what a worker tells the control thread; each is a message, handled there by the callbacks of edge_worker_options --- */

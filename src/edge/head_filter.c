@@ -7,7 +7,7 @@
 
 enum { FRAME_HEAD = 9, FRAME_HEADERS = 1, FRAME_CONTINUATION = 9, FLAG_END_HEADERS = 4 }; /* RFC 9113 4.1, 6.2, 6.10 */
 /* Room for the heads of the frames too: a block may come in as many as it has bytes, but then it is no block of ours. */
-enum { HELD_MAX = EDGE_HEAD_MAX + 1024 };
+enum { HELD_MAX = EDGE_HEAD_BLOCK_MAX + 1024 };
 
 enum filter_mode { FILTER_PASS, FILTER_HOLD, FILTER_DROP };
 
@@ -63,7 +63,7 @@ static void choose_mode(struct head_filter *f)
     }
     if (f->frame[3] == FRAME_HEADERS) {
         f->stream = frame_stream(f);
-        f->mode = frame_ends_block(f) && f->payload_left <= EDGE_HEAD_MAX ? FILTER_PASS : FILTER_HOLD;
+        f->mode = frame_ends_block(f) && f->payload_left <= EDGE_HEAD_BLOCK_MAX ? FILTER_PASS : FILTER_HOLD;
     }
 }
 

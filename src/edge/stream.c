@@ -618,7 +618,7 @@ static const char *build_head(struct edge_stream *s, struct http_head *head, cha
         };
     }
     head->length = (uint32_t)out.n;
-    return out.overflow ? "the head is too large" : NULL;
+    return out.overflow || head->length > EDGE_HEAD_MAX ? "the response's head is larger than 48 KiB" : NULL;
 }
 
 static void tell_failure(struct edge_stream *s, enum upstream_stage stage, enum reason reason, const char *detail)
@@ -750,7 +750,7 @@ void edge_stream_deliver(struct edge_stream *s)
     }
     if (s->oversize) {
         tell_failure(s, stage_of(s), REASON_MALFORMED,
-                     s->has_head ? "the response's trailers are larger than 48 KiB" : "the response's head is larger than 48 KiB");
+                     s->has_head ? "the response's trailers are larger than 64 KiB" : "the response's head is larger than 48 KiB");
         return;
     }
     if (s->has_head && !s->head_given && is_connectors_own(s)) {

@@ -42,7 +42,7 @@ void edge_stream_on_close(struct edge_stream *, uint32_t error, enum reason);
 void edge_stream_on_refused(struct edge_stream *);
 /* The peer gave window, or a write ended: more of the request may go. */
 void edge_stream_on_window(struct edge_stream *);
-/* The response's head was larger than EDGE_HEAD_MAX, and left out. */
+/* A block of the response's was larger than EDGE_HEAD_BLOCK_MAX, and left out. */
 void edge_stream_on_oversize(struct edge_stream *);
 /* The connection does not answer: who was not answered yet and may go elsewhere does so. */
 void edge_stream_on_suspect(struct edge_stream *);

@@ -393,7 +393,7 @@ static void check_bounds(struct world *w)
         return;
     require(c->n_streams == w->n_users && atomic_load(&w->line->in_flight) == w->n_users);
     require(!c->pending || buffer_length(c->pending) <= EDGE_SCRATCH_SIZE);
-    require(c->control.rpc.partial_size <= RPC_MESSAGE_MAX && c->filter.held_n <= EDGE_HEAD_MAX + 1024);
+    require(c->control.rpc.partial_size <= RPC_MESSAGE_MAX && c->filter.held_n <= EDGE_HEAD_BLOCK_MAX + 1024);
     require(nghttp2_session_get_outbound_queue_size(c->session) <= QUEUE_MAX);
 }
 

@@ -114,7 +114,7 @@ static void test_a_block_that_is_too_large_is_left_out(void **state)
 static void test_one_frame_that_is_too_large_is_left_out(void **state)
 {
     (void)state;
-    frame(HEADERS, END_HEADERS, 9, EDGE_HEAD_MAX + 2000, false);
+    frame(HEADERS, END_HEADERS, 9, EDGE_HEAD_BLOCK_MAX + 2000, false);
     frame(DATA, 1, 1, 10, true);
     check();
     assert_int_equal(oversize_n, 1);
