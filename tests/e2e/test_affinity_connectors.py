@@ -5,7 +5,7 @@ import collections
 import re
 
 import pytest
-from client import Browser, wait_until
+from client import Browser, Load, wait_until
 from daemon import monitor
 from tunnels import CONNECTIONS, KINDS, QUICK, STAND_IN, WORKERS
 
@@ -146,6 +146,24 @@ def test_temporary_comes_back_to_a_connector_that_was_away(sticky):
     assert browser.several(6) == {"b": 6}
     edge.by_name["a"].command("never-register off")
     wait_until(lambda: browser.who() == "a", 60)
+
+
+@WORKERS
+@pytest.mark.parametrize("failover", ["sticky", "temporary"])
+@pytest.mark.parametrize("end", ["kill", "begin_stop", "cut"])
+def test_sessions_lose_nothing_with_their_connector(sticky, workers, failover, end):
+    edge = sticky(workers, affinity={"failover": failover})
+    cookie = f"penstock={at(edge, 'a').cookie}"
+    with Load(edge.daemon.connect, request=lambda c: c.request("GET", "/", [("Cookie", cookie)])) as load:
+        load.wait_for_more(100)
+        assert set(load.bodies) == {b"a\n"}
+        if end == "cut":
+            loses_its_connections(edge, "a")
+        else:
+            getattr(edge.by_name["a"], end)()
+            wait_until(lambda: len(edge.lines()) == 2 * CONNECTIONS)
+        load.wait_for_more(200)
+    assert load.failures == []
 
 
 @WORKERS
