@@ -24,7 +24,7 @@ enum usability endpoint_usability_assuming(const struct endpoint *e, unsigned as
 
     if (!e->enabled || (!(assumed & ASSUME_ENABLED) && atomic_load_explicit(&live->admin, memory_order_relaxed) != ADMIN_ENABLED))
         return USABLE_NEVER;
-    if ((!connected && !(assumed & ASSUME_CONNECTED)) || (e->kind == ENDPOINT_EDGE && !dialable)) /* not dialable: its rules differ from its pool's */
+    if ((!connected && !(assumed & ASSUME_CONNECTED)) || (e->kind == ENDPOINT_EDGE && !dialable)) /* not dialable: kept out */
         return USABLE_ABSENT;
     if (!dialable)
         return USABLE_LAST_RESORT;
@@ -75,7 +75,7 @@ static bool is_awaited(const struct endpoint *e, enum usability level)
 
 static bool is_kept_out(const struct endpoint *e, enum usability level)
 {
-    return level == USABLE_ABSENT && e->edge_tunnel && tunnel_is_usable(e->edge_tunnel);
+    return level == USABLE_ABSENT && atomic_load_explicit(&e->live->kept_out, memory_order_relaxed) && takes_new_streams(e);
 }
 
 static enum usability census_level(const struct endpoint *e, nsec_t now)

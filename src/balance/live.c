@@ -69,6 +69,7 @@ struct endpoint_live *endpoint_live_copy(const struct endpoint_live *from)
     COPY(to, from, slow_start_from);
     copy_stretches(to, from);
     COPY(to, from, dialable);
+    COPY(to, from, kept_out);
     COPY(to, from, resolving);
     COPY(to, from, probe_latency_s);
     copy_what_traffic_says(to, from);

@@ -55,6 +55,7 @@ struct endpoint_live {
     _Atomic uint8_t health;           /* enum health: the monitors' verdict; by endpoint_set_health */
     _Atomic uint8_t admin;            /* enum admin_state: the operator's word at run time; by endpoint_set_admin */
     _Atomic bool dialable;            /* false: the name has no address, or none that can be reached */
+    _Atomic bool kept_out;            /* not dialable because its tunnel's rules differ from its pool's, which has "identical" */
     _Atomic bool resolving;           /* the name has had no answer yet, neither good nor bad: not dialable, which says nothing */
 
     /* any worker writes, by compare-and-swap */

@@ -79,7 +79,9 @@ static void start_sweeping(struct control *control)
 static bool show_workers(const struct endpoint_record *record, nsec_t now)
 {
     struct endpoint_live *live = record->live;
-    bool resolving = health_name_is_pending(record), dialable = record->evidence.dialable && !resolving && !record->evidence.tunnel.refused[0];
+    bool resolving = health_name_is_pending(record), kept_out = record->evidence.tunnel.refused[0];
+    bool dialable = record->evidence.dialable && !resolving && !kept_out;
+    atomic_store_explicit(&live->kept_out, kept_out, memory_order_relaxed);
     atomic_store_explicit(&live->resolving, resolving, memory_order_relaxed);
     bool dialable_before = atomic_exchange_explicit(&live->dialable, dialable, memory_order_relaxed);
     bool changed = endpoint_set_health(live, record->verdict.health, now);

@@ -167,8 +167,8 @@ static const struct {
     const char *name;
     unsigned minimum;
     bool disabled;
-    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, t: no connector, a: awaited, k: connected, but kept out, n: its name is being resolved, m: it leads
-                           nowhere, x: drained, 0: healthy of weight 0 */
+    char endpoints[8]; /* h: healthy, e: ejected, u: unknown, d: down, t: no connector, a: awaited, k: connected, but kept out, l: connected, and taken for lost, n: its
+                           name is being resolved, m: it leads nowhere, x: drained, 0: healthy of weight 0 */
     enum pool_state state;
     bool usable[USABLE_LEVELS];
 } pools[] = {
@@ -194,6 +194,7 @@ static const struct {
     { "awaiting them could meet the minimum", 2, false, "haa", POOL_UNKNOWN, { false } },
     { "awaiting them could not", 3, false, "hat", POOL_CRITICAL, { false } },
     { "one is kept out for its rules", 1, false, "hk", POOL_DEGRADED, { true, true, true, true } },
+    { "one is taken for lost", 1, false, "hl", POOL_DEGRADED, { true, true, true, true } },
     { "one whose name is being resolved", 1, false, "hn", POOL_UNKNOWN, { true, true, true, true } },
     { "none whose name is resolved yet", 1, false, "nn", POOL_UNKNOWN, { false, false, false, true } },
     { "a name that leads nowhere", 1, false, "hm", POOL_DEGRADED, { true, true, true, true } },
@@ -207,10 +208,11 @@ static void set_endpoints(struct pool_under_test *p, const char *letters)
             .health = letters[i] == 'd' ? HEALTH_DOWN : letters[i] == 'u' ? HEALTH_UNKNOWN : HEALTH_UP,
             .admin = letters[i] == 'x' ? ADMIN_DRAINED : ADMIN_ENABLED,
             .ejected = letters[i] == 'e',
-            .no_address = letters[i] == 'n' || letters[i] == 'm' || letters[i] == 'k',
-            .tunnel = letters[i] == 't' ? UNCONNECTED : letters[i] == 'a' ? AWAITED : letters[i] == 'k' ? CONNECTED : NO_EDGE,
+            .no_address = letters[i] == 'n' || strchr("mkl", letters[i]),
+            .tunnel = letters[i] == 't' ? UNCONNECTED : letters[i] == 'a' ? AWAITED : strchr("kl", letters[i]) ? CONNECTED : NO_EDGE,
         });
         atomic_store(&live_of(p, i)->resolving, letters[i] == 'n');
+        atomic_store(&live_of(p, i)->kept_out, letters[i] == 'k');
         p->endpoints[i].weight = letters[i] == '0' ? 0 : 1;
     }
 }
