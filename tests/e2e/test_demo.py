@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,7 +44,12 @@ def test_says_what_to_try_and_ends_on_a_signal(folder):
     try:
         said = read_until(process, "Ctrl-C ends the demo")
         assert len(marked(folder)) == 5, "the demo, three tunnels, penstock"
-        assert "curl -H 'Host: app.example.com'" in said and "status --admin" in said
+        assert "curl -H 'Host: app.example.com'" in said and "export PENSTOCK_ADMIN=" in said
+        admin = re.search(r"export (PENSTOCK_ADMIN)=(\S+)", said).groups()
+        commands = re.findall(r"penstock ((?:status|explain|simulate).*?)  ", said)
+        assert len(commands) == 3
+        for command in commands:
+            assert cli(*command.split(), env=dict([admin])).returncode == 0, command
         wait_until(lambda: None not in (rules := rules_of_tunnels(folder)) and len(rules) == 3, what="what the connectors say of their rules")
         assert rules_of_tunnels(folder) == [{"ingress": [{"service": "unix:app.sock"}]}] * 3
         pid = int(next(line.split()[1] for line in said.splitlines() if line.strip().startswith("kill ")))

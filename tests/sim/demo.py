@@ -200,8 +200,8 @@ class Demo:
         return shlex.join(os.path.relpath(part, cwd) if part.startswith(str(self.folder.parent)) else part for part in command)
 
     def introduce(self):
-        status = [self.penstock, "status", "--admin", str(self.folder / "admin.sock")]
         first = NAMES[0]
+        ask = self.for_people([self.penstock])
         what = f"cloudflared ({self.real})" if self.real else "our stand-in for cloudflared (none is on the PATH)"
         say(f"""
 Three tunnels with the same configuration, each dialled in by {what}:""")
@@ -211,7 +211,10 @@ Three tunnels with the same configuration, each dialled in by {what}:""")
 127.0.0.1:{self.port}; its configuration and log are in {os.path.relpath(self.folder)}/. Try in another terminal:
 
     curl -H 'Host: {HOST}' http://127.0.0.1:{self.port}/       one of the three answers with its name
-    {self.for_people(status)}
+    export PENSTOCK_ADMIN={self.for_people([str(self.folder / "admin.sock")])}
+    {ask} status             what is known of all
+    {ask} explain --host {HOST}      where a request would go now, and why
+    {ask} simulate --down europe/{first}           what would become of the traffic
     kill {self.processes[first].pid}                  takes the tunnel {first} down: requests go on, and a signed alert shows here
     (cd {os.path.relpath(self.folder / first)} && {self.for_people(self.connector_command(), self.folder / first)})
                                 brings it back (Ctrl-C there takes it down again)
