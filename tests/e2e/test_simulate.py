@@ -119,11 +119,12 @@ def test_without_a_trace(serve, make_origin):
     first = [daemon.get().body for _ in range(3)]
 
     def known():
-        status = daemon.status()
-        return [(pool["state"], [(e["id"], e["state"], e["in_flight"], e["requests"]) for e in pool["endpoints"]]) for pool in status["pools"]], daemon.events()
+        return [(e["id"], e["state"], e["in_flight"], e["requests"]) for pool in daemon.status()["pools"] for e in pool["endpoints"]]
+    wait_until(lambda: all(in_flight == 0 for _, _, in_flight, _ in known()))
     before = known()
     simulate(daemon, "--down", "pool", "--rate", "50", status=1)
-    assert known() == before
+    assert known() == before and daemon.pool("pool")["state"] == "healthy"
+    assert not any(event["type"] in ("endpoint.down", "pool.critical") for event in daemon.events())
     assert [daemon.get().body for _ in range(3)] == first
     assert daemon.metric("penstock_requests_total") == 6
 
@@ -177,6 +178,21 @@ def test_load_that_the_others_get(serve, make_origin):
     told = simulate(daemon, "--down", "pool/a", "--down", "pool/b", "--rate", "100000", status=1)
     assert told["outcomes"]["waited_in_vain"]["then"] > 0.5
     assert next(e for e in told["endpoints"] if e["endpoint"] == "pool/c")["full_then"]
+
+
+def test_a_load_balancer_without_traffic_has_its_shares_too(serve, make_origin):
+    """It is asked what it would do, but is no load."""
+    origins = [make_origin(name) for name in "abcd"]
+    daemon = serve(settings={"pools": [{"name": name, "monitors": [], **IN_TURN, "endpoints": [endpoint(o) for o in two]}
+                                       for name, two in (("busy", origins[:2]), ("idle", origins[2:]))],
+                             "load_balancers": [{"hostnames": [f"{name}.test"], "default_pools": [name]} for name in ("busy", "idle")]})
+    for _ in range(10):
+        daemon.get(host="busy.test")
+    told = simulate(daemon, "--down", "busy/a,idle/c", "--rate", "20")
+    assert shares(told) == {"busy/b": 1} and shares(told, balancer=1) == {"idle/d": 1}
+    assert [lb["share"]["then"] for lb in told["load_balancers"]] == [1, 0]
+    load = {e["endpoint"]: e["requests_per_second"]["then"] for e in told["endpoints"]}
+    assert load["busy/b"] == pytest.approx(20) and load["idle/c"] == 0 and "idle/d" not in load
 
 
 def test_the_rate_is_measured(serve, make_origin):
