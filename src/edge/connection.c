@@ -669,6 +669,10 @@ void edge_connection_accept(struct edge_worker *w, int fd, const struct sockaddr
 {
     struct address from;
     memcpy(&from, peer, sizeof from);
+    if (stranger_is_barred(w, &from)) {
+        close(fd);
+        return;
+    }
     if (!admit_stranger(w, &from)) {
         if (w->tls)
             stranger_tell_refused(w, &from);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "edge/connection.h"
+#include "edge/stranger.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -198,6 +199,7 @@ void control_stream_refuse(struct edge_connection *c, const struct edge_answer *
     rpc_refuse(&c->control.rpc, c->control.register_question, &(struct rpc_refusal){ .cause = slice_of(a->cause) }, &out);
     rpc_written(c, &out);
     edge_connection_set_phase(c, CONNECTION_REFUSED);
+    stranger_failed(c);
     timer_disarm(&c->worker->timers, &c->timer);
     timer_arm(&c->worker->timers, &c->timer, REFUSED_FOR);
 }

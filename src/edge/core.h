@@ -41,7 +41,9 @@ struct edge_worker {
     struct edge_connection *by_ticket, *by_line; /* uthash */
     uint64_t next_ticket;
     struct peer_counts *strangers_by_address; /* connections that are not registered yet */
-    struct log_quota strangers_told;
+    struct peer_counts *failures_by_address; /* of those, since the window began: refused, no TLS, no HTTP/2 */
+    nsec_t failures_since;
+    struct log_quota strangers_told, strangers_warned_of;
     struct gate_tunnel *tunnels;   /* uthash: what the gate keeps of each tunnel it met */
     const struct steering_policy *policy; /* among connectors */
     void *policy_config;

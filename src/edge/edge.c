@@ -377,6 +377,7 @@ struct edge_worker *edge_worker_new(struct ev_loop *loop, const struct edge_work
     timer_init(&w->stop_timer, on_stop_timer);
     buffer_pool_init(&w->buffers, EDGE_BUFFERS_KEPT);
     w->strangers_by_address = peer_counts_new();
+    w->failures_by_address = peer_counts_new();
     struct list *const lists[] = { &w->listeners, &w->connections, &w->dead, &w->dirty, &w->relay_fronts, &w->relay_backs };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
@@ -410,6 +411,7 @@ void edge_worker_free(struct edge_worker *w)
     timers_clear(&w->timers);
     buffer_pool_clear(&w->buffers);
     peer_counts_free(w->strangers_by_address);
+    peer_counts_free(w->failures_by_address);
     free(w);
 }
 

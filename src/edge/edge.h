@@ -22,6 +22,8 @@ enum {
     EDGE_HANDSHAKE_SECONDS = 10,     /* from accept to the registration call */
     EDGE_STRANGERS_PER_ADDRESS = 1024, /* connections of one address that are not registered yet */
     EDGE_STRANGERS = 4096,           /* of all addresses, per worker: a herd comes back at once */
+    EDGE_FAILURES_PER_ADDRESS = 100, /* of strangers, per worker and EDGE_FAILURES_WINDOW; then it is not listened to until that is over */
+    EDGE_FAILURES = 65536,           /* of all addresses: more are not remembered */
     EDGE_UPLOAD_WINDOW = 192 * 1024, /* bytes of one upload the connector has not taken yet */
     /* What a connector may send of one response ahead of its client; the second while the client is never behind. */
     EDGE_STREAM_WINDOW = 256 * 1024,
@@ -29,6 +31,7 @@ enum {
     EDGE_HEAD_MAX = 48 * 1024,       /* a response's head; larger: 502 for that request, and the connection lives */
     EDGE_HEAD_BLOCK_MAX = 64 * 1024, /* the same as it comes, packed and coded: as long as a string that nghttp2 takes may be */
 };
+#define EDGE_FAILURES_WINDOW (10 * NSEC_PER_SEC)
 
 /* --- what a worker tells the control thread; each is a message, handled there by the callbacks of edge_worker_options --- */
 

@@ -176,6 +176,19 @@ def test_strangers_do_not_fill_the_log(make_edge, origin):
     assert 1 <= edge.daemon.log.count("ended before it registered:") <= 15, "five in ten seconds"
 
 
+def test_an_address_that_fails_too_often_is_not_listened_to_for_a_while(make_edge, origin):
+    edge = make_edge("ams", "fra", workers=1)
+    served = edge.connect("fra", connections=2, url=origin.url)
+    for _ in range(110):
+        plain_http(edge)
+    wait_until(lambda: re.search(r"warning edge: .* was closed at once: 100 of that address failed to register within 10 s", edge.daemon.log))
+    with pytest.raises(OSError):
+        tls(edge).close()
+    assert len(edge.lines("fra")) == 2 and served.process.poll() is None, "who is registered stays"
+    assert edge.daemon.get().status in (200, 502)
+    edge.connect("ams", connections=2, url=origin.url)
+
+
 @pytest.mark.skipif(not CLOUDFLARED, reason="CLOUDFLARED names no binary")
 def test_a_cloudflared_without_our_ca_is_told_of(make_edge, authority):
     edge = make_edge()
