@@ -1,6 +1,7 @@
 /* In turn, by weight and evenly spread: each candidate is due once per period, which is the shorter the greater its weight, and
- * whoever is due first is next. A heap keeps them in that order, so a choice looks at one candidate, and at two more for each one
- * struck out. */
+ * whoever is due first is next. Those of one weight stand in line: who had its turn goes to the end. A heap keeps the lines in the
+ * order of their first, so a choice looks at one candidate, and at one or two more for each one struck out; a thousand equals
+ * are one line. */
 #include "base/random.h"
 #include "steering/policy.h"
 
@@ -10,19 +11,28 @@
 /* The heaviest candidate's period is 1. Lighter ones are not told apart beyond this: the sums must keep their precision. */
 static const double PERIOD_MAX = 1e9;
 
+#define NOBODY UINT32_MAX
+
 struct turn {
-    uint64_t id;
-    double due;     /* in the group's time */
-    double period;  /* 0: of weight 0, on no heap */
-    size_t position; /* on the heap */
+    double due;               /* in the group's time */
+    uint32_t before, behind;  /* in its line; NOBODY at the ends */
+    uint32_t line;            /* NOBODY: of weight 0, in none */
+};
+
+struct line {
+    double period;
+    uint32_t first, last;
 };
 
 struct group {
     uint64_t seed;  /* workers must not all begin with the same candidate */
     double now;     /* when the last choice was due */
-    size_t n, n_heap;
+    size_t n, n_lines;
+    uint64_t *ids;
     struct turn *turns;
-    size_t *heap;   /* indices of turns, the first due on top */
+    struct line *lines;
+    uint32_t *heap;      /* of lines, the one whose first is due first on top */
+    uint32_t *positions; /* of lines on the heap */
 };
 
 static void *worker_new(void *config)
@@ -35,53 +45,77 @@ static void *worker_new(void *config)
     return g;
 }
 
-/* --- the heap --- */
+/* --- lines --- */
 
-static bool is_due_before(const struct group *g, size_t a, size_t b)
+static bool is_due_before(const struct group *g, uint32_t a, uint32_t b)
 {
     double due_a = g->turns[a].due, due_b = g->turns[b].due;
 
     return due_a < due_b || (due_a == due_b && a < b);
 }
 
-static void place(struct group *g, size_t position, size_t index)
+static void append(struct group *g, uint32_t index)
 {
-    g->heap[position] = index;
-    g->turns[index].position = position;
+    struct turn *t = &g->turns[index];
+    struct line *l = &g->lines[t->line];
+
+    t->before = l->last;
+    t->behind = NOBODY;
+    *(l->last == NOBODY ? &l->first : &g->turns[l->last].behind) = index;
+    l->last = index;
 }
 
-static void sift_up(struct group *g, size_t index)
+static void step_out(struct group *g, uint32_t index)
 {
-    size_t at = g->turns[index].position;
+    const struct turn *t = &g->turns[index];
+    struct line *l = &g->lines[t->line];
 
-    while (at > 0 && is_due_before(g, index, g->heap[(at - 1) / 2])) {
+    *(t->before == NOBODY ? &l->first : &g->turns[t->before].behind) = t->behind;
+    *(t->behind == NOBODY ? &l->last : &g->turns[t->behind].before) = t->before;
+}
+
+/* --- the heap of lines --- */
+
+static bool is_line_before(const struct group *g, uint32_t a, uint32_t b)
+{
+    return is_due_before(g, g->lines[a].first, g->lines[b].first);
+}
+
+static void place(struct group *g, size_t position, uint32_t line)
+{
+    g->heap[position] = line;
+    g->positions[line] = (uint32_t)position;
+}
+
+static void sift_up(struct group *g, size_t at)
+{
+    uint32_t line = g->heap[at];
+
+    for (; at > 0 && is_line_before(g, line, g->heap[(at - 1) / 2]); at = (at - 1) / 2)
         place(g, at, g->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    place(g, at, index);
+    place(g, at, line);
 }
 
-static void sift_down(struct group *g, size_t index)
+static void sift_down(struct group *g, size_t at)
 {
-    size_t at = g->turns[index].position;
+    uint32_t line = g->heap[at];
 
-    for (size_t child; (child = 2 * at + 1) < g->n_heap; at = child) {
-        if (child + 1 < g->n_heap && is_due_before(g, g->heap[child + 1], g->heap[child]))
+    for (size_t child; (child = 2 * at + 1) < g->n_lines; at = child) {
+        if (child + 1 < g->n_lines && is_line_before(g, g->heap[child + 1], g->heap[child]))
             child++;
-        if (!is_due_before(g, g->heap[child], index))
+        if (!is_line_before(g, g->heap[child], line))
             break;
         place(g, at, g->heap[child]);
     }
-    place(g, at, index);
-}
-
-static void push(struct group *g, size_t index)
-{
-    g->turns[index].position = g->n_heap++;
-    sift_up(g, index);
+    place(g, at, line);
 }
 
 /* --- tables --- */
+
+struct entrant {
+    double period, due;
+    uint32_t index;
+};
 
 static double heaviest(const struct steering_candidate *candidates, size_t n)
 {
@@ -97,9 +131,9 @@ static double heaviest(const struct steering_candidate *candidates, size_t n)
 static const struct turn *find_turn(const struct group *g, uint64_t id, size_t hint)
 {
     for (size_t i = 0; i < g->n; i++) {
-        const struct turn *t = &g->turns[(hint + i) % g->n];
-        if (t->id == id)
-            return t;
+        size_t at = (hint + i) % g->n;
+        if (g->ids[at] == id)
+            return &g->turns[at];
     }
     return NULL;
 }
@@ -109,51 +143,120 @@ static double share_left(const struct group *g, uint64_t id, size_t hint)
 {
     const struct turn *former = find_turn(g, id, hint);
 
-    if (former && former->period > 0)
-        return fmax(0, (former->due - g->now) / former->period);
+    if (former && former->line != NOBODY)
+        return fmin(fmax(0, (former->due - g->now) / g->lines[former->line].period), 1);
     struct random random = { g->seed ^ id };
     return random_unit(&random);
+}
+
+static int compare_entrants(const void *a, const void *b)
+{
+    const struct entrant *x = a, *y = b;
+
+    if (x->period != y->period)
+        return x->period < y->period ? -1 : 1;
+    if (x->due != y->due)
+        return x->due < y->due ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+static void clear_tables(struct group *g)
+{
+    free(g->ids);
+    free(g->turns);
+    free(g->lines);
+    free(g->heap);
+    free(g->positions);
+}
+
+static bool allocate(struct group *g)
+{
+    g->ids = calloc(g->n + 1, sizeof *g->ids);
+    g->turns = calloc(g->n + 1, sizeof *g->turns);
+    g->lines = calloc(g->n + 1, sizeof *g->lines);
+    g->heap = calloc(g->n + 1, sizeof *g->heap);
+    g->positions = calloc(g->n + 1, sizeof *g->positions);
+    return g->ids && g->turns && g->lines && g->heap && g->positions;
+}
+
+/* Those of weight 0 stay outside. */
+static size_t list_entrants(const struct group *former, struct group *g, const struct steering_candidate *candidates,
+                            struct entrant *out)
+{
+    double most = heaviest(candidates, g->n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->n; i++) {
+        g->ids[i] = candidates[i].id;
+        g->turns[i].line = NOBODY;
+        if (!(candidates[i].weight > 0))
+            continue;
+        double period = fmin(most / candidates[i].weight, PERIOD_MAX);
+        out[n++] = (struct entrant){ period, share_left(former, candidates[i].id, i) * period, (uint32_t)i };
+    }
+    return n;
+}
+
+/* Sorted: each line's are together, and in their order. */
+static void line_up(struct group *g, const struct entrant *entrants, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || entrants[i].period != entrants[i - 1].period)
+            g->lines[g->n_lines++] = (struct line){ entrants[i].period, NOBODY, NOBODY };
+        g->turns[entrants[i].index].due = entrants[i].due;
+        g->turns[entrants[i].index].line = (uint32_t)g->n_lines - 1;
+        append(g, entrants[i].index);
+    }
+    for (size_t i = 0; i < g->n_lines; i++) {
+        place(g, i, (uint32_t)i);
+        sift_up(g, i);
+    }
 }
 
 static bool update(void *w, const struct steering_candidate *candidates, size_t n)
 {
     struct group *g = w;
     struct group fresh = { .seed = g->seed, .n = n };
-    double most = heaviest(candidates, n);
+    struct entrant *entrants = calloc(n + 1, sizeof *entrants);
 
-    fresh.turns = calloc(n + 1, sizeof *fresh.turns);
-    fresh.heap = calloc(n + 1, sizeof *fresh.heap);
-    if (!fresh.turns || !fresh.heap) {
-        free(fresh.turns);
-        free(fresh.heap);
+    if (!allocate(&fresh) || !entrants) {
+        clear_tables(&fresh);
+        free(entrants);
         return false;
     }
-    for (size_t i = 0; i < n; i++) {
-        struct turn *t = &fresh.turns[i];
-        t->id = candidates[i].id;
-        if (!(candidates[i].weight > 0))
-            continue;
-        t->period = fmin(most / candidates[i].weight, PERIOD_MAX);
-        t->due = share_left(g, t->id, i) * t->period;
-        push(&fresh, i);
-    }
-    free(g->turns);
-    free(g->heap);
+    size_t entered = list_entrants(g, &fresh, candidates, entrants);
+    qsort(entrants, entered, sizeof *entrants, compare_entrants);
+    line_up(&fresh, entrants, entered);
+    free(entrants);
+    clear_tables(g);
     *g = fresh;
     return true;
 }
 
 /* --- a choice --- */
 
-/* Below one that is open nobody is due earlier. The recursion is as deep as the heap. */
-static void search(const struct group *g, const struct steering_view *view, size_t at, size_t *best)
+static uint32_t first_open(const struct group *g, const struct steering_view *view, uint32_t line)
 {
-    if (at >= g->n_heap || (*best != STEERING_NONE && !is_due_before(g, g->heap[at], *best)))
+    uint32_t i = g->lines[line].first;
+
+    while (i != NOBODY && steering_is_struck_out(view, i))
+        i = g->turns[i].behind;
+    return i;
+}
+
+/* Below a line nobody is due before its first. The recursion is as deep as the heap. */
+static void search(const struct group *g, const struct steering_view *view, size_t at, uint32_t *best)
+{
+    if (at >= g->n_lines)
         return;
-    if (!steering_is_struck_out(view, g->heap[at])) {
-        *best = g->heap[at];
+    uint32_t first = g->lines[g->heap[at]].first;
+    if (*best != NOBODY && !is_due_before(g, first, *best))
         return;
-    }
+    uint32_t open = first_open(g, view, g->heap[at]);
+    if (open != NOBODY && (*best == NOBODY || is_due_before(g, open, *best)))
+        *best = open;
+    if (open == first)
+        return;
     search(g, view, 2 * at + 1, best);
     search(g, view, 2 * at + 2, best);
 }
@@ -161,13 +264,13 @@ static void search(const struct group *g, const struct steering_view *view, size
 static size_t choose(const void *w, const struct steering_request *request, const struct steering_view *view, double *scores)
 {
     const struct group *g = w;
-    size_t best = STEERING_NONE;
+    uint32_t best = NOBODY;
 
     (void)request;
     for (size_t i = 0; scores && i < g->n; i++)
-        scores[i] = g->turns[i].period > 0 && !steering_is_struck_out(view, i) ? g->turns[i].due - g->now : (double)NAN;
+        scores[i] = g->turns[i].line != NOBODY && !steering_is_struck_out(view, i) ? g->turns[i].due - g->now : (double)NAN;
     search(g, view, 0, &best);
-    return best;
+    return best == NOBODY ? STEERING_NONE : best;
 }
 
 /* Who was passed over while struck out does not catch up on what it missed: it is next once, and then due in its period. */
@@ -176,20 +279,21 @@ static void commit(void *w, size_t index)
     struct group *g = w;
     struct turn *t = &g->turns[index];
 
-    if (!(t->period > 0))
+    if (t->line == NOBODY)
         return;
     if (t->due > g->now)
         g->now = t->due;
-    t->due = g->now + t->period;
-    sift_down(g, index);
+    step_out(g, (uint32_t)index);
+    t->due = g->now + g->lines[t->line].period;
+    append(g, (uint32_t)index);
+    sift_down(g, g->positions[t->line]);
 }
 
 static void worker_free(void *w)
 {
     struct group *g = w;
 
-    free(g->turns);
-    free(g->heap);
+    clear_tables(g);
     free(g);
 }
 

@@ -118,6 +118,45 @@ static void test_the_first_due_of_those_not_struck_out(void **state)
 }
 
 /* The order survives an update that changes nothing, and the turn of one survives the removal of another. */
+static size_t first_due(const struct group_under_test *g, const double *scores)
+{
+    size_t first = STEERING_NONE;
+
+    for (size_t i = 0; i < g->n; i++)
+        if (!isnan(scores[i]) && (first == STEERING_NONE || scores[i] < scores[first]))
+            first = i;
+    return first;
+}
+
+/* However many weights there are, whoever is struck out meanwhile, and whenever weights change. */
+static void test_nobody_is_due_before_the_one_chosen(void **state)
+{
+    struct random r = { 11 };
+
+    (void)state;
+    for (unsigned round = 0; round < 100; round++) {
+        struct group_under_test *g = group_new("round_robin", NULL, 0, 1 + random_u64(&r) % 60);
+        unsigned weights = 1 + (unsigned)(random_u64(&r) % 20);
+        for (unsigned i = 0; i < 400; i++) {
+            double scores[60];
+            for (size_t k = 0; i % 100 == 0 && k < g->n; k++)
+                g->candidates[k].weight = (double)(random_u64(&r) % (weights + 1));
+            if (i % 100 == 0)
+                group_update(g);
+            for (size_t k = 0; k < g->n; k++)
+                group_strike_out(g, k, random_u64(&r) % 4 == 0);
+            size_t chosen = g->policy->choose(g->worker, &g->request, &g->view, scores);
+            size_t first = first_due(g, scores);
+            assert_int_equal(chosen == STEERING_NONE, first == STEERING_NONE);
+            if (chosen == STEERING_NONE)
+                continue;
+            assert_true(scores[chosen] == scores[first]);
+            g->policy->commit(g->worker, chosen);
+        }
+        group_free(g);
+    }
+}
+
 static void test_an_update_keeps_the_turn(void **state)
 {
     struct group_under_test *g = group_new("round_robin", NULL, 0, 7);
@@ -218,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_choosing_alone_moves_nothing),
         cmocka_unit_test(test_one_struck_out_does_not_catch_up),
         cmocka_unit_test(test_the_first_due_of_those_not_struck_out),
+        cmocka_unit_test(test_nobody_is_due_before_the_one_chosen),
         cmocka_unit_test(test_an_update_keeps_the_turn),
         cmocka_unit_test(test_a_changed_weight_counts_from_then_on),
         cmocka_unit_test(test_a_thousand),
