@@ -3,7 +3,8 @@
  *   load PORT CONNECTIONS SECONDS REQUEST-FILE BODY-LENGTH [tls] [close]     prints "answers errors seconds"
  *   load PORT CONNECTIONS hold REQUEST-FILE BODY-LENGTH [tls]                one request each; prints "holding", ends with its input
  *
- * `close`: a new connection, and with tls a full handshake, per request. The answer's body is BODY-LENGTH times "x". */
+ * `close`: a new connection, and with tls a full handshake, per request. The answer's body is BODY-LENGTH times "x". A run of "#" in the
+ * request is another number each time. */
 #include "wire.h"
 
 #include <openssl/ssl.h>
@@ -20,6 +21,7 @@ struct user {
     uint32_t watching;
     size_t sent, filled;
     uint64_t body_left;
+    char *request;
     char head[HEAD_MAX];
 };
 
@@ -30,6 +32,8 @@ struct load {
     bool close_each, hold;
     const char *request;
     size_t request_length;
+    size_t number_at, number_length; /* of what is another number each time; length 0: nothing is */
+    unsigned long number;
     uint64_t body_length;
     unsigned long answers, errors;
     struct user *users;
@@ -98,6 +102,14 @@ static void dial(struct load *l, struct user *u)
     want(l, u, EPOLLOUT);
 }
 
+/* Scattered over their range, as keys are. */
+static void number_request(struct load *l, struct user *u)
+{
+    unsigned long n = ++l->number * 2654435761UL;
+    for (size_t i = l->number_length; i > 0; i--, n /= 10)
+        u->request[l->number_at + i - 1] = (char)('0' + n % 10);
+}
+
 static void begin_request(struct load *l, struct user *u)
 {
     if (now_s() >= l->end) {
@@ -105,6 +117,7 @@ static void begin_request(struct load *l, struct user *u)
         return;
     }
     u->sent = u->filled = 0;
+    number_request(l, u);
     if (u->fd < 0)
         dial(l, u);
     else
@@ -117,6 +130,7 @@ static void start_next(struct load *l)
         return;
     struct user *u = &l->users[l->started++];
     u->fd = -1;
+    u->request = l->number_length ? memcpy(malloc(l->request_length), l->request, l->request_length) : (char *)(uintptr_t)l->request;
     l->busy++;
     begin_request(l, u);
 }
@@ -171,7 +185,7 @@ static enum step shake_hands(struct load *l, struct user *u)
 
 static enum step send_request(struct load *l, struct user *u)
 {
-    ssize_t sent = transfer(l, u, (void *)(uintptr_t)(l->request + u->sent), l->request_length - u->sent, true);
+    ssize_t sent = transfer(l, u, u->request + u->sent, l->request_length - u->sent, true);
     if (sent <= 0)
         return sent < 0 && errno == EAGAIN ? WAIT : FAIL;
     u->sent += (size_t)sent;
@@ -285,6 +299,11 @@ int main(int argc, char **argv)
         return fprintf(stderr, "usage: load PORT CONNECTIONS SECONDS|hold REQUEST-FILE BODY-LENGTH [tls] [close]\n"), 2;
     struct load l = { .epoll = epoll_create1(EPOLL_CLOEXEC), .to = loopback(argv[1]), .hold = strcmp(argv[3], "hold") == 0 };
     l.request = read_file(argv[4], &l.request_length);
+    const char *number = memchr(l.request, '#', l.request_length);
+    if (number) {
+        l.number_at = (size_t)(number - l.request);
+        l.number_length = strspn(number, "#");
+    }
     l.body_length = strtoull(argv[5], NULL, 10);
     for (int i = 6; i < argc; i++) {
         if (strcmp(argv[i], "tls") == 0)
