@@ -101,6 +101,13 @@ static const struct conf_key access_log_keys[] = {
 static const struct conf_group access_log_group = { .keys = access_log_keys, .at = offsetof(struct access_log_conf, at),
                                                     .what = "`access_log`", .finish = finish_access_log };
 
+static const struct conf_key explain_keys[] = {
+    { "requests", COUNT(struct config, explain_requests), .fallback = "1000", .most = "100000",
+      .help = "Each worker remembers how its last so many requests were decided, for `penstock explain --request`, in 2 KiB each. 0: none." },
+    { 0 },
+};
+static const struct conf_group explain_group = { .keys = explain_keys, .at = CONF_NOWHERE, .what = "`explain`" };
+
 static const struct conf_key geoip_keys[] = {
     { "database", OWN(type_databases, 0), .required = true, .least = "1", .most = "8",
       .help = "MMDB file that tells the country or city of an address; of several, the first that knows it. Read anew when it changes." },
@@ -612,6 +619,7 @@ static const struct conf_key root_keys[] = {
     { "resolver", GROUP(resolver_group, 0), .help = "Names to addresses." },
     { "access_log", GROUP(access_log_group, FIELD(struct config, access_log, struct access_log_conf)),
       .help = "A line per request." },
+    { "explain", GROUP(explain_group, 0), .help = "What can be asked later of requests that were served." },
     { "geoip", GROUP(geoip_group, FIELD(struct config, geoip, struct geoip_conf)), .help = "Where clients are, for maps and policies." },
     { "timeouts", GROUP(timeouts_group, FIELD(struct config, timeouts, struct timeouts)), .help = "How long anything may take." },
     { "limits", GROUP(limits_group, FIELD(struct config, limits, struct limits)), .help = "How large or many anything may be." },

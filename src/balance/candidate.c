@@ -12,34 +12,75 @@ static bool takes_new_streams(const struct endpoint *e)
     return e->kind != ENDPOINT_EDGE || (e->edge_tunnel && tunnel_is_usable(e->edge_tunnel));
 }
 
-enum usability endpoint_usability(const struct endpoint *e, nsec_t now)
+static enum condition condition_by_operator(const struct endpoint *e, unsigned assumed)
 {
-    return endpoint_usability_assuming(e, 0, now);
+    if (!e->enabled)
+        return CONDITION_DISABLED_BY_FILE;
+    switch ((enum admin_state)(assumed & ASSUME_ENABLED ? ADMIN_ENABLED : atomic_load_explicit(&e->live->admin, memory_order_relaxed))) {
+    case ADMIN_DRAINED: return CONDITION_DRAINED;
+    case ADMIN_DISABLED: return CONDITION_DISABLED;
+    case ADMIN_ENABLED: break;
+    }
+    return CONDITION_GOOD;
 }
 
-enum usability endpoint_usability_assuming(const struct endpoint *e, unsigned assumed, nsec_t now)
+static enum condition condition_assuming(const struct endpoint *e, unsigned assumed, nsec_t now)
 {
     const struct endpoint_live *live = e->live;
     bool connected = takes_new_streams(e), dialable = atomic_load_explicit(&live->dialable, memory_order_relaxed);
+    enum condition by_operator = condition_by_operator(e, assumed);
 
-    if (!e->enabled || (!(assumed & ASSUME_ENABLED) && atomic_load_explicit(&live->admin, memory_order_relaxed) != ADMIN_ENABLED))
-        return USABLE_NEVER;
-    if ((!connected && !(assumed & ASSUME_CONNECTED)) || (e->kind == ENDPOINT_EDGE && !dialable)) /* not dialable: kept out */
-        return USABLE_ABSENT;
+    if (by_operator != CONDITION_GOOD)
+        return by_operator;
+    if (!connected && !(assumed & ASSUME_CONNECTED))
+        return CONDITION_NO_CONNECTOR;
     if (!dialable)
-        return USABLE_LAST_RESORT;
+        return e->kind == ENDPOINT_EDGE ? CONDITION_KEPT_OUT : CONDITION_NO_ADDRESS;
     bool ejected = outlier_is_ejected(live, now);
     /* Of a tunnel without a connection for new streams health says just that. */
     enum health health = e->pool->n_monitors && connected ? atomic_load_explicit(&live->health, memory_order_relaxed) : HEALTH_UP;
     switch (health) {
     case HEALTH_UP:
-        return ejected ? USABLE_EJECTED : USABLE_HEALTHY;
+        return ejected ? CONDITION_EJECTED : CONDITION_GOOD;
     case HEALTH_UNKNOWN:
-        return ejected ? USABLE_LAST_RESORT : USABLE_UNKNOWN;
+        return ejected ? CONDITION_UNKNOWN_EJECTED : CONDITION_UNKNOWN;
     case HEALTH_DOWN:
         break;
     }
-    return USABLE_LAST_RESORT;
+    return CONDITION_DOWN;
+}
+
+enum condition endpoint_condition(const struct endpoint *e, nsec_t now)
+{
+    return condition_assuming(e, 0, now);
+}
+
+enum usability condition_usability(enum condition condition)
+{
+    static const enum usability table[] = {
+        [CONDITION_DISABLED_BY_FILE] = USABLE_NEVER,
+        [CONDITION_DISABLED] = USABLE_NEVER,
+        [CONDITION_DRAINED] = USABLE_NEVER,
+        [CONDITION_NO_CONNECTOR] = USABLE_ABSENT,
+        [CONDITION_KEPT_OUT] = USABLE_ABSENT,
+        [CONDITION_NO_ADDRESS] = USABLE_LAST_RESORT,
+        [CONDITION_DOWN] = USABLE_LAST_RESORT,
+        [CONDITION_UNKNOWN_EJECTED] = USABLE_LAST_RESORT,
+        [CONDITION_UNKNOWN] = USABLE_UNKNOWN,
+        [CONDITION_EJECTED] = USABLE_EJECTED,
+        [CONDITION_GOOD] = USABLE_HEALTHY,
+    };
+    return table[condition];
+}
+
+enum usability endpoint_usability(const struct endpoint *e, nsec_t now)
+{
+    return condition_usability(endpoint_condition(e, now));
+}
+
+enum usability endpoint_usability_assuming(const struct endpoint *e, unsigned assumed, nsec_t now)
+{
+    return condition_usability(condition_assuming(e, assumed, now));
 }
 
 /* 1 when it is not ramping. */
@@ -57,12 +98,20 @@ bool endpoint_is_ramping(const struct endpoint *e, nsec_t now)
     return slow_start_share(e, now) < 1;
 }
 
+struct weight endpoint_weigh(const struct endpoint *e, nsec_t now, bool ramp)
+{
+    return (struct weight){
+        .configured = e->weight,
+        .given = atomic_load_explicit(&e->live->weight_override, memory_order_relaxed),
+        .slow_start = ramp ? slow_start_share(e, now) : 1,
+    };
+}
+
 double endpoint_weight(const struct endpoint *e, nsec_t now, bool ramp)
 {
-    double given = atomic_load_explicit(&e->live->weight_override, memory_order_relaxed);
-    double weight = isnan(given) ? e->weight : given;
+    struct weight weight = endpoint_weigh(e, now, ramp);
 
-    return ramp ? weight * slow_start_share(e, now) : weight;
+    return weight_total(&weight);
 }
 
 static bool is_awaited(const struct endpoint *e, enum usability level)
@@ -141,7 +190,23 @@ static float known(float of_endpoint, float of_pool)
     return isnan(of_endpoint) ? of_pool : of_endpoint;
 }
 
-void pool_fill_candidates(const struct pool *pool, enum usability level, nsec_t now, struct steering_candidate *out)
+static struct candidacy standing_of(const struct endpoint *e, enum usability level, nsec_t now, bool ramp)
+{
+    struct candidacy s = {
+        .condition = (uint8_t)endpoint_condition(e, now),
+        .ejected_for = atomic_load_explicit(&e->live->ejected_for, memory_order_relaxed),
+        .weight = endpoint_weigh(e, now, ramp),
+    };
+    enum usability usability = condition_usability((enum condition)s.condition);
+
+    if (usability > level || (unsigned)usability >= USABLE_LEVELS)
+        s.ruled_out = RULED_USABILITY;
+    else if (!(weight_total(&s.weight) > 0))
+        s.ruled_out = RULED_WEIGHT;
+    return s;
+}
+
+void pool_fill_candidates(const struct pool *pool, enum usability level, nsec_t now, struct steering_candidate *out, struct candidacy *standings)
 {
     struct pool_census census;
     pool_take_census(pool, now, &census);
@@ -149,15 +214,17 @@ void pool_fill_candidates(const struct pool *pool, enum usability level, nsec_t 
 
     for (size_t i = 0; i < pool->n_endpoints; i++) {
         const struct endpoint *e = &pool->endpoints[i];
-        enum usability usability = endpoint_usability(e, now);
+        struct candidacy standing = standing_of(e, level, now, ramp);
         out[i] = (struct steering_candidate){
             .id = e->hash,
-            .weight = usability <= level && (unsigned)usability < USABLE_LEVELS ? endpoint_weight(e, now, ramp) : 0,
+            .weight = standing.ruled_out ? 0 : weight_total(&standing.weight),
             .latitude = known(e->latitude, pool->latitude),
             .longitude = known(e->longitude, pool->longitude),
             .order = e->order,
             .usable_since = endpoint_usable_since(e->live),
         };
+        if (standings)
+            standings[i] = standing;
     }
 }
 
@@ -186,7 +253,17 @@ static nsec_t pool_usable_since(const struct pool *pool, nsec_t now)
     return latest;
 }
 
-void pool_list_fill_candidates(const struct pool_list *list, enum usability level, nsec_t now, struct steering_candidate *out)
+static enum ruled_out pool_ruled_out(const struct pool *pool, bool usable, double weight)
+{
+    if (!pool->enabled)
+        return RULED_DISABLED;
+    if (!usable)
+        return RULED_USABILITY;
+    return weight > 0 ? RULED_IN : RULED_WEIGHT;
+}
+
+void pool_list_fill_candidates(const struct pool_list *list, enum usability level, nsec_t now, struct steering_candidate *out,
+                               struct candidacy *standings)
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct pool *pool = list->pools[i];
@@ -202,5 +279,10 @@ void pool_list_fill_candidates(const struct pool_list *list, enum usability leve
             .order = (unsigned)i,
             .usable_since = usable ? pool_usable_since(pool, now) : 0,
         };
+        if (standings)
+            standings[i] = (struct candidacy){
+                .ruled_out = (uint8_t)pool_ruled_out(pool, usable, weight),
+                .weight = { .configured = weight, .given = (double)NAN, .slow_start = 1 },
+            };
     }
 }

@@ -386,6 +386,7 @@ struct config {
     const char *resolver_servers; /* NULL: the system's */
     struct session_keys session_keys; /* where the file has none, completed before publishing if a load balancer needs any */
     struct access_log_conf access_log;
+    unsigned explain_requests; /* that each worker remembers the decisions of; 0: none */
     struct geoip_conf geoip;
     struct edge_conf edge;
     struct timeouts timeouts;

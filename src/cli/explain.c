@@ -7,60 +7,277 @@
 struct options {
     struct client_options client;
     bool json;
-    const char *host, *address, *path, *cookie;
+    const char *host, *address, *path, *cookie, *request;
 };
 
 static const struct option_row rows[] = {
-    { "host", '\0', "HOST", offsetof(struct options, host), "the host that the request is for", true },
+    { "host", '\0', "HOST", offsetof(struct options, host), "the host that the request is for", false },
     { "client", '\0', "IP", offsetof(struct options, address), "the client's address (default: none is known)", false },
     { "path", '\0', "PATH", offsetof(struct options, path), "what it asks for (default: /)", false },
     { "cookie", '\0', "COOKIE", offsetof(struct options, cookie), "its cookies, as in a Cookie field: \"a=1; b=2\"", false },
+    { "request", '\0', "ID", offsetof(struct options, request),
+      "instead: a request that was served, by its id in the access log or in X-Request-Id", false },
     CLIENT_OPTION_ROWS(struct options),
     JSON_OPTION_ROW(struct options),
     { 0 },
 };
 
-/* --- for people --- */
+/* --- for people: lines that break between words, and below them are indented alike --- */
 
-static const struct table_column columns[] = {
-    { " ", ALIGN_LEFT }, { "CANDIDATE", ALIGN_LEFT }, { "WEIGHT", ALIGN_RIGHT }, { "IN FLIGHT", ALIGN_RIGHT }, { "LATENCY", ALIGN_RIGHT },
-    { "SCORE", ALIGN_RIGHT }, { "WHY NOT", ALIGN_LEFT },
+enum { INDENT = 3, WRAP_MIN = 24, WRAP_MAX = 110 };
+
+static unsigned line_width(void)
+{
+    struct terminal terminal;
+    terminal_look(&terminal, stdout);
+    return !terminal.width ? 0 : terminal.width < WRAP_MAX ? terminal.width : WRAP_MAX;
+}
+
+/* The first line of `rest`, in at most so many columns (0: all of it); moves `rest` behind it. */
+static struct slice next_line(struct slice *rest, unsigned columns)
+{
+    size_t end = rest->n, at_space = 0;
+    for (size_t i = 0, column = 0; columns && i < rest->n; i++) {
+        if (rest->p[i] == ' ')
+            at_space = i;
+        column += ((unsigned char)rest->p[i] & 0xc0) != 0x80; /* one per character of UTF-8 */
+        if (column > columns && at_space) {
+            end = at_space;
+            break;
+        }
+    }
+    struct slice line = { rest->p, end };
+    size_t skipped = end < rest->n ? end + 1 : end;
+    rest->p += skipped;
+    rest->n -= skipped;
+    return line;
+}
+
+/* `first` stands before the first line, as many spaces before the others. */
+static void add_paragraph(struct text *out, const char *first, const char *words)
+{
+    unsigned width = line_width(), indent = (unsigned)strlen(first);
+    struct slice rest = slice_of(words);
+    for (bool begun = false; rest.n || !begun; begun = true) {
+        text_addf(out, "%*s", (int)indent, begun ? "" : first);
+        terminal_add_text(out, next_line(&rest, width > indent + WRAP_MIN ? width - indent : 0), 0);
+        text_add(out, "\n");
+    }
+}
+
+/* --- candidates --- */
+
+enum column { MARK, CANDIDATE, WEIGHT, IN_FLIGHT, CONNECTIONS, LATENCY, DISTANCE, SCORE, NOTE, N_COLUMNS };
+static const struct table_column all_columns[] = {
+    [MARK] = { " ", ALIGN_LEFT },           [CANDIDATE] = { "CANDIDATE", ALIGN_LEFT },      [WEIGHT] = { "WEIGHT", ALIGN_RIGHT },
+    [IN_FLIGHT] = { "IN FLIGHT", ALIGN_RIGHT }, [CONNECTIONS] = { "CONNECTIONS", ALIGN_RIGHT }, [LATENCY] = { "LATENCY", ALIGN_RIGHT },
+    [DISTANCE] = { "DISTANCE", ALIGN_RIGHT }, [SCORE] = { "SCORE", ALIGN_RIGHT },           [NOTE] = { "NOTE", ALIGN_LEFT },
 };
 
-static void add_candidate(struct table *t, const json_t *c)
+static const json_t *figure(const json_t *candidate, enum column column)
 {
-    const json_t *score = json_object_get(c, "score");
-    bool chosen = json_is_true(json_object_get(c, "chosen"));
-
-    table_add(t, TONE_GOOD, chosen ? ">" : " ");
-    table_add(t, TONE_PLAIN, format_string(c, "name"));
-    table_addf(t, TONE_PLAIN, "%.4g", json_number_value(json_object_get(c, "weight")));
-    format_add_count(t, json_object_get(c, "in_flight"));
-    format_add_milliseconds(t, json_object_get(c, "latency_ms"));
-    if (json_is_number(score))
-        table_addf(t, TONE_PLAIN, "%.4g", json_number_value(score));
-    else
-        table_add(t, TONE_PLAIN, NULL);
-    table_add(t, TONE_PLAIN, format_string(c, "ruled_out") ? format_string(c, "ruled_out") : " ");
+    static const char *const keys[] = { [WEIGHT] = "weight", [IN_FLIGHT] = "in_flight", [CONNECTIONS] = "connections", [LATENCY] = "latency_ms",
+                                        [DISTANCE] = "distance_km", [SCORE] = "score" };
+    return json_object_get(candidate, keys[column]);
 }
+
+static double factor(const json_t *candidate, const char *name, double without)
+{
+    const json_t *value = json_object_get(json_object_get(candidate, "weight_factors"), name);
+    return json_is_number(value) ? json_number_value(value) : without;
+}
+
+/* What keeps it out, and what its weight is made of where that is more than the configuration's. */
+static char *note_of(const json_t *c)
+{
+    struct text note = { 0 };
+    const char *ruled_out = format_string(c, "ruled_out");
+    double configured = factor(c, "configured", 1), given = factor(c, "override", -1), slow_start = factor(c, "slow_start", 1);
+    double connections = factor(c, "connections", 1);
+
+    if (ruled_out)
+        text_addf(&note, "%s", ruled_out);
+    if (given >= 0 || slow_start < 1 || connections != 1) {
+        text_addf(&note, "%sweight: %.4g", note.n ? "; " : "", given >= 0 ? given : configured);
+        if (given >= 0)
+            text_addf(&note, " by the operator, not %.4g", configured);
+        if (slow_start < 1)
+            text_addf(&note, " × %.2f slow start", slow_start);
+        if (connections != 1)
+            text_addf(&note, " × %.4g for its connections", connections);
+    }
+    return note.n ? text_take(&note) : NULL;
+}
+
+struct shape {
+    struct table_column columns[N_COLUMNS];
+    enum column kinds[N_COLUMNS];
+    size_t n;
+    unsigned note_width; /* 0: no limit */
+};
+
+static bool has(const json_t *candidates, enum column column)
+{
+    size_t i;
+    const json_t *c;
+    json_array_foreach (candidates, i, c) {
+        char *note = column == NOTE ? note_of(c) : NULL;
+        bool found = note || (column < NOTE && json_is_number(figure(c, column)));
+        free(note);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+/* Columns without a figure are left out. */
+static struct shape shape_of(const json_t *candidates)
+{
+    struct shape s = { .n = 0 };
+    unsigned taken = INDENT, name = (unsigned)strlen(all_columns[CANDIDATE].title), width = line_width();
+    size_t i;
+    const json_t *c;
+    json_array_foreach (candidates, i, c) {
+        const char *its = format_string(c, "name");
+        unsigned columns = its ? terminal_columns(slice_of(its)) : 1;
+        name = columns > name ? columns : name;
+    }
+    for (enum column k = MARK; k < N_COLUMNS; k++) {
+        if (k > CANDIDATE && !has(candidates, k))
+            continue;
+        s.columns[s.n] = all_columns[k];
+        s.kinds[s.n++] = k;
+        taken += k == CANDIDATE ? name + 2 : k > CANDIDATE && k < NOTE ? 11 : 0;
+    }
+    s.note_width = !width ? 0 : width > taken + WRAP_MIN ? width - taken : WRAP_MIN;
+    return s;
+}
+
+static void add_figure(struct table *t, const json_t *c, enum column column)
+{
+    const json_t *value = figure(c, column);
+    switch (column) {
+    case LATENCY: format_add_milliseconds(t, value); break;
+    case IN_FLIGHT:
+    case CONNECTIONS: format_add_count(t, value); break;
+    case DISTANCE:
+        if (json_is_number(value))
+            table_addf(t, TONE_PLAIN, "%.0f km", json_number_value(value));
+        else
+            table_add(t, TONE_PLAIN, NULL);
+        break;
+    default:
+        if (json_is_number(value))
+            table_addf(t, TONE_PLAIN, "%.4g", json_number_value(value));
+        else
+            table_add(t, TONE_PLAIN, NULL);
+    }
+}
+
+static void add_note(struct table *t, struct slice line)
+{
+    struct text copy = { 0 };
+    text_add_bytes(&copy, line.p, line.n);
+    table_add(t, TONE_PLAIN, line.n ? copy.p : " ");
+    text_clear(&copy);
+}
+
+static void add_candidate(struct table *t, const struct shape *s, const json_t *c)
+{
+    bool chosen = json_is_true(json_object_get(c, "chosen"));
+    char *note = note_of(c);
+    struct slice rest = note ? slice_of(note) : (struct slice){ "", 0 };
+
+    for (bool begun = false; rest.n || !begun; begun = true)
+        for (size_t i = 0; i < s->n; i++)
+            if (s->kinds[i] == NOTE)
+                add_note(t, next_line(&rest, s->note_width));
+            else if (begun)
+                table_add(t, TONE_PLAIN, " ");
+            else if (s->kinds[i] == MARK)
+                table_add(t, TONE_GOOD, chosen ? ">" : " ");
+            else if (s->kinds[i] == CANDIDATE)
+                table_add(t, chosen ? TONE_GOOD : TONE_PLAIN, format_string(c, "name"));
+            else
+                add_figure(t, c, s->kinds[i]);
+    free(note);
+}
+
+static void print_candidates(const json_t *candidates)
+{
+    struct shape shape = shape_of(candidates);
+    struct terminal terminal;
+    struct table table;
+    struct text out = { 0 };
+    size_t i;
+    const json_t *c;
+
+    if (!json_array_size(candidates))
+        return;
+    table_init(&table, shape.columns, shape.n);
+    json_array_foreach (candidates, i, c)
+        add_candidate(&table, &shape, c);
+    terminal_look(&terminal, stdout);
+    table_write(&table, &terminal, false, &out);
+    table_clear(&table);
+    format_print(&out);
+}
+
+/* --- steps --- */
 
 static void print_step(size_t number, const json_t *step)
 {
     struct text text = { 0 };
+    char first[32];
     const json_t *candidates = json_object_get(step, "candidates");
-    const char *scores = format_string(step, "scores");
+    const char *scores = format_string(step, "scores"), *others = format_string(step, "others");
 
-    text_addf(&text, "\n%zu. ", number);
-    terminal_add_text(&text, slice_of(format_string(step, "text")), 0);
-    text_add(&text, "\n");
-    if (scores && json_array_size(candidates)) {
-        text_add(&text, "   Scores: ");
-        terminal_add_text(&text, slice_of(scores), 0);
-        text_add(&text, "\n");
-    }
+    snprintf(first, sizeof first, "%2zu. ", number);
+    add_paragraph(&text, first, format_string(step, "text"));
+    if (scores)
+        add_paragraph(&text, "    Score: ", scores);
     format_print(&text);
-    if (json_array_size(candidates))
-        format_print_table(columns, sizeof columns / sizeof *columns, candidates, add_candidate, "");
+    print_candidates(candidates);
+    if (others) {
+        add_paragraph(&text, "    ", others);
+        format_print(&text);
+    }
+}
+
+static void add_head(struct text *text, const char *host, const json_t *answer)
+{
+    const char *endpoint = format_string(answer, "endpoint");
+    struct text line = { 0 };
+    text_addf(&line, "%s -> %s", host, endpoint ? endpoint : "nobody");
+    add_paragraph(text, "", line.p);
+    text_clear(&line);
+    add_paragraph(text, "", format_string(answer, "reason"));
+}
+
+static const char *or_nothing(const char *text)
+{
+    return text ? text : "";
+}
+
+static void add_remembered_head(struct text *text, const json_t *answer)
+{
+    struct text line = { 0 };
+    const char *client = format_string(answer, "client");
+    json_int_t same = json_integer_value(json_object_get(answer, "same_id"));
+    text_addf(&line, "%s %s%s", or_nothing(format_string(answer, "method")), or_nothing(format_string(answer, "host")),
+              or_nothing(format_string(answer, "target")));
+    text_addf(&line, "%s%s, %s", client ? " from " : "", or_nothing(client), format_string(answer, "started"));
+    add_paragraph(text, "", line.p);
+    text_clear(&line);
+    text_addf(&line, "-> %s, %s", format_string(answer, "endpoint") ? format_string(answer, "endpoint") : "nobody", format_string(answer, "outcome"));
+    add_paragraph(text, "", line.p);
+    text_clear(&line);
+    add_paragraph(text, "", format_string(answer, "reason"));
+    if (same < 2)
+        return;
+    text_addf(&line, "The newest of %" JSON_INTEGER_FORMAT " remembered requests with this id.", same);
+    add_paragraph(text, "", line.p);
+    text_clear(&line);
 }
 
 static void print_explanation(const char *host, const json_t *answer)
@@ -69,11 +286,10 @@ static void print_explanation(const char *host, const json_t *answer)
     struct text text = { 0 };
     size_t i;
 
-    terminal_add_text(&text, slice_of(host), 0);
-    text_add(&text, " -> ");
-    terminal_add_text(&text, slice_of(format_string(answer, "endpoint") ? format_string(answer, "endpoint") : "nobody"), 0);
-    text_add(&text, "\n");
-    terminal_add_text(&text, slice_of(format_string(answer, "reason")), 0);
+    if (host)
+        add_head(&text, host, answer);
+    else
+        add_remembered_head(&text, answer);
     text_add(&text, "\n");
     format_print(&text);
     json_array_foreach (steps, i, step)
@@ -91,6 +307,17 @@ static void add_parameter(struct text *path, const char *name, const char *value
     free(segment);
 }
 
+static bool options_fit(const struct options *o)
+{
+    if (!o->host == !o->request)
+        fputs("penstock explain: --host HOST says which request to think of, or --request ID which one to look up: one of the two\n", stderr);
+    else if (o->request && (o->address || o->path || o->cookie))
+        fputs("penstock explain: --request ID knows client, path and cookies by itself\n", stderr);
+    else
+        return true;
+    return false;
+}
+
 static int run(const struct command *self, const void *arg, char *const *operands)
 {
     const struct options *o = arg;
@@ -99,6 +326,8 @@ static int run(const struct command *self, const void *arg, char *const *operand
 
     (void)self;
     (void)operands;
+    if (!options_fit(o))
+        return EXIT_USAGE;
     struct client *client = client_new(&o->client);
     if (!client)
         return EXIT_USAGE;
@@ -107,11 +336,12 @@ static int run(const struct command *self, const void *arg, char *const *operand
     add_parameter(&path, "client", o->address);
     add_parameter(&path, "path", o->path);
     add_parameter(&path, "cookie", o->cookie);
+    add_parameter(&path, "request", o->request);
     int result = client_get(client, path.p, &answer);
     client_close(client);
     text_clear(&path);
     if (result == EXIT_YES) {
-        result = format_string(answer, "endpoint") ? EXIT_YES : EXIT_NO;
+        result = o->request || format_string(answer, "endpoint") ? EXIT_YES : EXIT_NO;
         if (o->json)
             format_print_json(json_incref(answer));
         else
@@ -123,9 +353,9 @@ static int run(const struct command *self, const void *arg, char *const *operand
 
 const struct command explain_command = {
     .name = "explain",
-    .help = "which endpoint a request would get, and why",
-    .notes = "The daemon leads the request through what directs and chooses for others; nobody is asked, nothing is counted. Exit status 1 if there is no "
-             "endpoint for it.",
+    .help = "which endpoint a request would get, or got, and why",
+    .notes = "With --host, the daemon leads a request through what directs and chooses for others; nobody is asked, nothing is counted. With --request, it "
+             "tells how one of the last requests was decided (explain.requests). Exit status 1 if there is no endpoint for it, or it is not remembered.",
     .options = rows,
     .options_size = sizeof(struct options),
     .run = run,

@@ -1,282 +1,216 @@
 #include "control/explanation.h"
 
-#include "base/units.h"
+#include "control/explanation_words.h"
 #include "control/status.h"
+#include "steering/registry.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-enum { WORDS = 512 };
-
-/* Whom a step considers. */
-static const struct {
-    const char *code, *words;
-} levels[] = {
-    [USABLE_HEALTHY] = { "healthy", "the healthy ones" },
-    [USABLE_EJECTED] = { "ejected", "the healthy ones and those that traffic ejected" },
-    [USABLE_UNKNOWN] = { "unknown", "those that are not down" },
-    [USABLE_LAST_RESORT] = { "last_resort", "all of them, whatever their health" },
-};
 
 static json_t *number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* --- why one is out --- */
-
-static void say_unusable_endpoint(struct control *control, const struct endpoint *e, char *out)
+static json_t *count(uint32_t n)
 {
-    const struct endpoint_record *record = control_find_endpoint(control, e->id);
-    if (record && *record->verdict.reason)
-        snprintf(out, WORDS, "%s", record->verdict.reason);
-    else
-        snprintf(out, WORDS, "it is not usable");
+    return n == NOT_ASKED ? json_null() : json_integer(n);
 }
 
-static void say_unusable_pool(struct control *control, const struct pool *pool, char *out)
+/* As few digits as tell it: what is kept in single precision shows no noise. */
+static json_t *figure(float value)
 {
-    struct pool_record *record;
-    HASH_FIND_STR(control->pools, pool->name, record);
-    unsigned needed = pool->minimum_endpoints ? pool->minimum_endpoints : 1;
-    int n = snprintf(out, WORDS, "it lacks its minimum of %u such endpoint%s", needed, needed == 1 ? "" : "s");
-    if (record && *record->reason)
-        snprintf(out + n, (size_t)(WORDS - n), ": it is %s, %s", pool_state_name(record->state), record->reason);
+    char digits[32];
+    if (!isfinite(value))
+        return json_null();
+    snprintf(digits, sizeof digits, "%.7g", (double)value);
+    return json_real(strtod(digits, NULL));
 }
 
-/* "" where nothing keeps it out. */
-static void say_ruled_out(struct control *control, const struct explain_candidate *c, char *out)
+static json_t *told_text(const struct told *t, uint32_t position)
 {
-    *out = '\0';
-    switch (c->ruled_out) {
-    case RULED_IN: break;
-    case RULED_USABILITY:
-        if (c->endpoint)
-            say_unusable_endpoint(control, c->endpoint, out);
-        else
-            say_unusable_pool(control, c->pool, out);
-        break;
-    case RULED_DISABLED: snprintf(out, WORDS, "the pool is disabled"); break;
-    case RULED_WEIGHT: snprintf(out, WORDS, "its weight is 0"); break;
-    case RULED_FULL: snprintf(out, WORDS, "it has its max_in_flight of %u requests", c->endpoint->max_in_flight); break;
-    case RULED_SHED: snprintf(out, WORDS, "it sheds this request (load_shedding)"); break;
-    case RULED_EMPTY: snprintf(out, WORDS, "none of its endpoints can be used"); break;
-    }
-}
-
-static json_t *candidate_json(struct control *control, const struct explain_candidate *c, bool chosen)
-{
-    char why[WORDS];
-    say_ruled_out(control, c, why);
-    json_t *out = json_pack("{s:s, s:b, s:o, s:f, s:o, s:i, s:o}", "name", c->endpoint ? c->endpoint->id : c->pool->name, "chosen", (int)chosen,
-                            "ruled_out", status_text_json(*why ? why : NULL), "weight", c->weight, "score", number(c->score), "in_flight",
-                            (int)c->in_flight, "latency_ms", number(c->latency_s * 1000));
-    if (c->endpoint)
-        json_object_set_new(out, "slow_start", json_real(c->slow_start));
-    return out;
+    return status_text_json(decision_text(t->decision, position));
 }
 
 /* --- steps --- */
 
-static const char *name_of(const struct explain_step *s, size_t i)
+static json_t *factors_json(const struct note_candidate *c)
 {
-    if (i >= s->n)
-        return NULL;
-    return s->candidates[i].endpoint ? s->candidates[i].endpoint->id : s->candidates[i].pool->name;
+    return json_pack("{s:o, s:o, s:o}", "configured", figure(c->configured), "override", figure(c->given), "slow_start", figure(c->slow_start));
 }
 
-static void say_step(const struct explain_step *s, char *out)
+static json_t *candidate_json(const struct told *t, const struct note_step *s, const struct note_candidate *c)
 {
-    const char *chosen = name_of(s, s->chosen);
-    char where[WORDS / 2];
-    if (s->pool)
-        snprintf(where, sizeof where, "in pool %s, of its endpoints", s->pool->name);
-    else
-        snprintf(where, sizeof where, "of the pools");
-    if (!s->scores_are)
-        snprintf(out, WORDS, "%s, %s: there are none", where, levels[s->level].words);
-    else if (s->chosen == STEERING_NONE)
-        snprintf(out, WORDS, "%s, %s: none is left", where, levels[s->level].words);
-    else
-        snprintf(out, WORDS, "%s, %s: %s chooses %s", where, levels[s->level].words, s->by_session ? "the session's key" : s->policy,
-                 chosen ? chosen : "one");
+    char why[EXPLANATION_WORDS];
+    say_ruled_out(t, s, c, why);
+    json_t *out = json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "name", told_text(t, c->name), "chosen", c->index == s->chosen, "ruled_out",
+                            status_text_json(*why ? why : NULL), "weight", figure(c->weight), "score", figure(c->score), "in_flight", count(c->in_flight),
+                            "latency_ms", number((double)c->latency_s * 1000));
+    if (c->connections != NOT_ASKED)
+        json_object_set_new(out, "connections", count(c->connections));
+    json_object_set_new(out, "weight_factors", factors_json(c));
+    if (s->among == AMONG_ENDPOINTS) {
+        json_object_set_new(out, "slow_start", figure(c->slow_start));
+        json_object_set_new(out, "condition", json_string(explanation_condition((enum condition)c->condition)));
+    }
+    return out;
 }
 
-static json_t *step_json(struct control *control, const struct explain_step *s)
+/* A policy's, by name: of a shared object as long as it is loaded. */
+static const char *meaning_of_scores(struct control *control, const char *policy)
 {
-    char words[WORDS];
-    json_t *candidates = json_array();
-    say_step(s, words);
-    for (size_t i = 0; i < s->n; i++)
-        json_array_append_new(candidates, candidate_json(control, &s->candidates[i], i == s->chosen));
-    return json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "step", s->pool ? "endpoints" : "pools", "text", status_text_json(words), "level",
-                     levels[s->level].code, "policy", s->policy, "by_session", (int)s->by_session, "pool",
-                     status_text_json(s->pool ? s->pool->name : NULL), "scores", status_text_json(s->scores_are), "chosen",
-                     status_text_json(name_of(s, s->chosen)), "candidates", candidates);
+    const struct steering_policy *p = policy ? steering_find(policy) : NULL;
+    for (size_t i = 0; !p && policy && i < control->config->n_modules; i++)
+        if (strcmp(steering_module_policy(control->config->modules[i])->name, policy) == 0)
+            p = steering_module_policy(control->config->modules[i]);
+    return p ? p->scores_are : NULL;
+}
+
+static bool has_scores(const struct decision *d, const struct note_step *s)
+{
+    for (uint32_t i = 0; i < s->listed; i++)
+        if (!isnan(decision_candidates(d, s)[i].score))
+            return true;
+    return false;
+}
+
+static json_t *step_json(struct control *control, const struct told *t, const struct note_step *s)
+{
+    static const char *const names[] = { [AMONG_POOLS] = "pools", [AMONG_ENDPOINTS] = "endpoints", [AMONG_CONNECTORS] = "connectors",
+                                         [AMONG_LINES] = "connections" };
+    static const char *const within[] = { [AMONG_POOLS] = "pool", [AMONG_ENDPOINTS] = "pool", [AMONG_CONNECTORS] = "tunnel", [AMONG_LINES] = "connector" };
+    char words[EXPLANATION_WORDS], others[EXPLANATION_WORDS];
+    const char *policy = decision_text(t->decision, s->policy);
+    json_t *candidates = json_array(), *chosen = json_null();
+    say_step(t, s, words);
+    say_others(t, s, others);
+    for (uint32_t i = 0; i < s->listed; i++) {
+        const struct note_candidate *c = &decision_candidates(t->decision, s)[i];
+        json_array_append_new(candidates, candidate_json(t, s, c));
+        if (c->index == s->chosen) {
+            json_decref(chosen);
+            chosen = told_text(t, c->name);
+        }
+    }
+    json_t *out = json_pack("{s:s, s:o, s:s, s:o, s:b, s:o, s:o, s:o, s:i, s:o}", "step", names[s->among], "text", status_text_json(words), "level",
+                            explanation_level((enum usability)s->level), "policy", status_text_json(policy), "by_session", (int)s->by_session,
+                            within[s->among], told_text(t, s->within), "scores",
+                            status_text_json(has_scores(t->decision, s) ? meaning_of_scores(control, policy) : NULL), "chosen", chosen, "of", (int)s->n,
+                            "candidates", candidates);
+    if (*others)
+        json_object_set_new(out, "others", status_text_json(others));
+    return out;
 }
 
 static void add(json_t *steps, const char *step, const char *words)
 {
-    json_array_append_new(steps, json_pack("{s:s, s:o}", "step", step, "text", status_text_json(words)));
+    if (*words)
+        json_array_append_new(steps, json_pack("{s:s, s:o}", "step", step, "text", status_text_json(words)));
 }
 
-static void add_load_balancer(json_t *steps, const struct explanation *x, const char *host)
+static json_t *milliseconds(nsec_t t)
 {
-    char words[WORDS];
-    snprintf(words, sizeof words, "the host %s is served by the load balancer %s", host, x->load_balancer->name);
-    add(steps, "load_balancer", words);
-    if (!x->rule)
-        return;
-    snprintf(words, sizeof words, "its rule %s%sof line %u holds", x->rule->name ? x->rule->name : "", x->rule->name ? " " : "", x->rule->at.line);
-    add(steps, "rule", words);
+    return json_real((double)(t / NSEC_PER_USEC) / 1000);
 }
 
-static void add_session(json_t *steps, const struct explanation *x)
+static void add_try(json_t *steps, const struct told *t, const struct note_try *note, const char *words)
 {
-    char words[WORDS];
-    if (!x->session)
-        return;
-    snprintf(words, sizeof words, "its session is at %s, %s", x->session->id,
-             x->session_stays ? "and stays there" : "which can't have it now: the request is steered like any other");
-    add(steps, "session", words);
+    json_array_append_new(steps, json_pack("{s:s, s:o, s:o, s:o}", "step", "try", "text", status_text_json(words), "endpoint", told_text(t, note->endpoint),
+                                           "after_ms", milliseconds(note->after)));
 }
 
-static const char *code_of_map(const struct explanation *x, char out[static PLACE_CODE_SIZE])
+static void add_failed(json_t *steps, const struct note_failed *note, const char *words)
 {
-    const struct place *p = &x->place;
-    snprintf(out, PLACE_CODE_SIZE, "%s", x->by == MAP_REGION ? region_name((enum region)p->region) : p->country);
-    if (x->by == MAP_SUBDIVISION)
-        snprintf(out, PLACE_CODE_SIZE, "%s-%s", p->country, p->subdivision);
-    return out;
+    json_array_append_new(steps, json_pack("{s:s, s:o, s:s, s:o, s:s, s:o}", "step", "failed", "text", status_text_json(words), "reason",
+                                           reason_code((enum reason)note->reason), "status", note->status ? json_integer(note->status) : json_null(), "then",
+                                           explanation_then((enum failed_then)note->then), "after_ms", milliseconds(note->after)));
 }
 
-static void add_place(json_t *steps, const struct explanation *x)
+static void add_note(struct control *control, json_t *steps, const struct told *t, const struct note *note)
 {
-    const struct place *p = &x->place;
-    char words[WORDS];
-    if (!x->located || !x->config->geoip.databases.n)
-        return;
-    if (!*p->country && isnan(p->latitude))
-        snprintf(words, sizeof words, "nobody knows where the client is");
-    else
-        snprintf(words, sizeof words, "the client is in %s%s%s, region %s", *p->country ? p->country : "an unknown country", *p->subdivision ? "-" : "",
-                 p->subdivision, p->region ? region_name((enum region)p->region) : "unknown");
-    add(steps, "place", words);
-}
-
-static void add_list(json_t *steps, const struct explanation *x)
-{
-    char words[WORDS], code[PLACE_CODE_SIZE];
-    const char *has = x->by == MAP_CLIENT ? "has its address" : x->by == MAP_NONE ? "count" : "has ";
-    if (!x->list)
-        return;
-    if (x->rule && x->rule->own_pools) {
-        add(steps, "list", "the `pools` of the rule count");
-        return;
+    char words[EXPLANATION_WORDS];
+    const void *it = note;
+    say_note(t, note, words);
+    switch ((enum note_kind)note->kind) {
+    case NOTE_STEP: json_array_append_new(steps, step_json(control, t, it)); break;
+    case NOTE_SESSION: add(steps, "session", words); break;
+    case NOTE_LIST: add(steps, "list", words); break;
+    case NOTE_LAST_RESORT: add(steps, "last_resort", words); break;
+    case NOTE_QUEUED: add(steps, "queue", words); break;
+    case NOTE_TRY: add_try(steps, t, it, words); break;
+    case NOTE_FAILED: add_failed(steps, it, words); break;
+    case NOTE_FAILOVER: add(steps, "failover", words); break;
     }
-    snprintf(words, sizeof words, "`%s` %s%s%s", pool_map_key(x->by), has, x->by > MAP_CLIENT ? code_of_map(x, code) : "",
-             x->by == MAP_NONE && x->load_balancer->n_lists > 1 ? ", no map has the client" : "");
-    add(steps, "list", words);
 }
 
-static void add_last_resort(json_t *steps, const struct explanation *x)
+static json_t *steps_json(struct control *control, const struct told *t)
 {
-    char words[WORDS];
-    if (!x->last_resort)
-        return;
-    if (x->load_balancer->when_all_down == WHEN_ALL_DOWN_FALLBACK_POOL && x->load_balancer->fallback_pool)
-        snprintf(words, sizeof words, "no pool can be used: the fallback pool %s serves, whatever its health", x->load_balancer->fallback_pool->name);
-    else
-        snprintf(words, sizeof words, "no pool can be used: the least bad endpoint serves");
-    add(steps, "last_resort", words);
-}
-
-static void add_failover(json_t *steps, const struct explanation *x)
-{
-    const struct failover *f = &x->load_balancer->failover;
-    char words[WORDS];
-    if (!x->endpoint || !f->retries)
-        return;
-    snprintf(words, sizeof words, "should it fail there, up to %u other%s of %s may be tried", f->retries, f->retries == 1 ? "" : "s",
-             f->across_pools ? "all these pools" : "the same pool");
-    add(steps, "failover", words);
-}
-
-static json_t *steps_json(struct control *control, const struct explanation *x, const char *host)
-{
+    const struct decision *d = t->decision;
     json_t *steps = json_array();
-    add_load_balancer(steps, x, host);
-    add_session(steps, x);
-    add_place(steps, x);
-    add_list(steps, x);
-    for (size_t i = 0; i < x->n_steps; i++)
-        json_array_append_new(steps, step_json(control, &x->steps[i]));
-    add_last_resort(steps, x);
-    add_failover(steps, x);
+    char words[EXPLANATION_WORDS];
+    if (d->load_balancer) {
+        say_load_balancer(t, words);
+        add(steps, "load_balancer", words);
+    }
+    if (d->rule_line) {
+        say_rule(t, words);
+        add(steps, "rule", words);
+    }
+    say_place(t, words);
+    add(steps, "place", words);
+    for (const struct note *n = decision_first(d); n; n = decision_next(d, n))
+        add_note(control, steps, t, n);
+    if (d->cut)
+        add(steps, "cut", "there was more, for which there is no room");
     return steps;
 }
 
-/* --- the outcome --- */
+/* --- the whole --- */
 
-/* The last that chose: in the pool, or between the pools. */
-static const struct explain_step *last_choice(const struct explanation *x, const struct pool *pool)
+static json_t *pool_json(const struct told *t)
 {
-    for (size_t i = x->n_steps; i-- > 0;)
-        if (x->steps[i].pool == pool && x->steps[i].chosen != STEERING_NONE)
-            return &x->steps[i];
-    return NULL;
+    const char *endpoint = decision_text(t->decision, t->decision->endpoint), *slash = endpoint ? strchr(endpoint, '/') : NULL;
+    return slash ? json_stringn(endpoint, (size_t)(slash - endpoint)) : json_null();
 }
 
-static const char *chooser(const struct explain_step *s)
+static json_t *whole_json(struct control *control, const struct told *t, const char *reason)
 {
-    return s->by_session ? "the session's key" : s->policy;
+    const struct decision *d = t->decision;
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balancer", told_text(t, d->load_balancer), "rule", told_text(t, d->rule), "pool",
+                     pool_json(t), "endpoint", told_text(t, d->endpoint), "connector", told_text(t, d->connector), "connection", told_text(t, d->line), "reason",
+                     status_text_json(reason), "steps", steps_json(control, t));
 }
 
-static void say_choice(const struct explanation *x, char *out)
+json_t *explanation_json(struct control *control, const struct explanation *x)
 {
-    const struct explain_step *pools = last_choice(x, NULL), *endpoints = last_choice(x, x->endpoint->pool);
-    if (x->session_stays)
-        snprintf(out, WORDS, "its session is there");
-    else if (x->last_resort)
-        snprintf(out, WORDS, "no pool can be used, so health is ignored; in pool %s, %s chose it", x->endpoint->pool->name,
-                 endpoints ? chooser(endpoints) : "its policy");
-    else if (pools && endpoints)
-        snprintf(out, WORDS, "between the pools, %s chose %s; within it, %s chose this endpoint%s%s", chooser(pools), x->endpoint->pool->name,
-                 chooser(endpoints), endpoints->level > USABLE_HEALTHY ? ", none being healthy, of " : "",
-                 endpoints->level > USABLE_HEALTHY ? levels[endpoints->level].words : "");
+    const struct told told = { control, x->decision };
+    char reason[EXPLANATION_WORDS];
+    say_reason(&told, x->result, reason);
+    return whole_json(control, &told, reason);
+}
+
+static json_t *client_json(const struct decision *d)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    return d->client_family ? json_stringn(text, address_format_host(&d->client, text)) : json_null();
+}
+
+json_t *explanation_remembered_json(struct control *control, const struct explanation *x)
+{
+    const struct decision *d = x->decision;
+    const struct told told = { NULL, d };
+    char words[EXPLANATION_WORDS], started[CLOCK_RFC3339_SIZE];
+    if (d->endpoint || d->direction != DIRECT_TO_ENDPOINTS || !d->over)
+        say_reason(&told, d->endpoint ? CHOICE_MADE : CHOICE_FULL, words);
     else
-        snprintf(out, WORDS, "it was chosen");
-}
-
-static void say_nobody(const struct load_balancer *lb, const char *why, char *out)
-{
-    snprintf(out, WORDS, "%s: %u%s", why, lb->down_page.file ? lb->down_page.status : 503, lb->down_page.file ? ", and the page" : "");
-}
-
-static void say_reason(const struct explanation *x, char *out)
-{
-    switch (x->direction) {
-    case DIRECT_NO_LOAD_BALANCER: snprintf(out, WORDS, "no load balancer serves this host: 404"); return;
-    case DIRECT_DISABLED: say_nobody(x->load_balancer, "the load balancer is disabled", out); return;
-    case DIRECT_RESPONSE: snprintf(out, WORDS, "the rule answers by itself, with status %u", x->rule->response.status); return;
-    case DIRECT_TO_ENDPOINTS: break;
-    }
-    switch (x->result) {
-    case CHOICE_MADE: say_choice(x, out); break;
-    case CHOICE_FULL:
-        snprintf(out, WORDS, "those that could be used have all the requests they may have: it waits, up to %g s, then 503",
-                 nsec_to_seconds(x->load_balancer->timeouts.queue));
-        break;
-    case CHOICE_NONE: say_nobody(x->load_balancer, "there is nobody to send to", out); break;
-    }
-}
-
-json_t *explanation_json(struct control *control, const struct explanation *x, const char *host)
-{
-    char reason[WORDS];
-    say_reason(x, reason);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "load_balancer", x->load_balancer->name, "rule",
-                     status_text_json(x->rule ? x->rule->name : NULL), "pool", status_text_json(x->endpoint ? x->endpoint->pool->name : NULL), "endpoint",
-                     status_text_json(x->endpoint ? x->endpoint->id : NULL), "reason", status_text_json(reason), "steps", steps_json(control, x, host));
+        say_reason(&told, d->queued ? CHOICE_FULL : CHOICE_NONE, words);
+    json_t *out = whole_json(control, &told, words);
+    say_outcome(&told, words);
+    json_object_update_new(out, json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "request", status_text_json(d->id), "client",
+                                          client_json(d), "method", told_text(&told, d->method), "host", told_text(&told, d->host), "target",
+                                          told_text(&told, d->target), "started", clock_rfc3339(d->started_wall, started), "under_way", (int)!d->over,
+                                          "status", d->over && d->status ? json_integer(d->status) : json_null(), "took_ms",
+                                          d->over ? milliseconds(d->took) : json_null(), "ended", status_text_json(d->over ? reason_code((enum reason)d->reason) : NULL), "outcome",
+                                          status_text_json(words), "same_id", (int)x->same_id));
+    return out;
 }

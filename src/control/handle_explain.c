@@ -1,5 +1,6 @@
 #include "control/handlers.h"
 
+#include "base/mem.h"
 #include "base/text.h"
 #include "control/answer.h"
 #include "control/explanation.h"
@@ -11,14 +12,14 @@ enum { PART_SIZE = 8192 };
 
 static void answer(const struct pending *p, const struct explanation *x)
 {
-    if (!x->config)
+    if (!x->decision)
         answer_problem(p->call, 503, "no worker serves at the moment");
     else if (x->malformed)
         answer_problem(p->call, 400, "no client can send such a request: look at host, path and cookie");
-    else if (x->direction == DIRECT_NO_LOAD_BALANCER)
+    else if (x->decision->direction == DIRECT_NO_LOAD_BALANCER)
         answer_problem(p->call, 404, "no load balancer serves the host \"%s\"", p->name);
     else
-        answer_json(p->call, 200, explanation_json(p->control, x, p->name));
+        answer_json(p->call, 200, explanation_json(p->control, x));
 }
 
 static void explained(struct explanation *x, void *arg)
@@ -29,6 +30,75 @@ static void explained(struct explanation *x, void *arg)
     explanation_free(x);
     free(p);
 }
+
+/* --- a request that was sent: all workers are asked, one after the other --- */
+
+struct search {
+    struct pending *pending;
+    char *id;
+    unsigned next;              /* worker */
+    unsigned same_id;
+    struct explanation *newest; /* NULL: none has it so far */
+};
+
+static void answer_search(const struct search *s)
+{
+    const struct pending *p = s->pending;
+    unsigned kept = p->control->config->explain_requests;
+    if (s->newest) {
+        s->newest->same_id = s->same_id;
+        answer_json(p->call, 200, explanation_remembered_json(p->control, s->newest));
+    } else if (!kept) {
+        answer_problem(p->call, 404, "no requests are remembered: explain.requests is 0");
+    } else {
+        answer_problem(p->call, 404, "no request \"%s\" is remembered, or not any more: each worker keeps its last %u (explain.requests)", s->id, kept);
+    }
+}
+
+static void ask_next(struct search *s);
+
+static void found(struct explanation *x, void *arg)
+{
+    struct search *s = arg;
+    bool newer = x->decision && (!s->newest || x->decision->started_wall > s->newest->decision->started_wall);
+    struct explanation *worse = newer ? s->newest : x;
+    s->same_id += x->same_id;
+    if (newer)
+        s->newest = x;
+    if (worse)
+        explanation_free(worse);
+    ask_next(s);
+}
+
+static void ask_next(struct search *s)
+{
+    struct control *c = s->pending->control;
+    if (s->next < c->n_workers && !c->stopping) {
+        struct explanation *x = explanation_new();
+        x->request_id = s->id;
+        x->done = found;
+        x->arg = s;
+        worker_post_explanation(c->workers[s->next++], x);
+        return;
+    }
+    if (s->pending->call)
+        answer_search(s);
+    if (s->newest)
+        explanation_free(s->newest);
+    free(s->pending);
+    free(s->id);
+    free(s);
+}
+
+static void search(const struct request *r, const char *id)
+{
+    struct search *s = mem_zero(sizeof *s);
+    s->pending = pending_new(r, "");
+    s->id = mem_copy_text(id);
+    ask_next(s);
+}
+
+/* --- one that nobody sent --- */
 
 /* Nothing of it may end a line of the head. */
 static bool is_one_line(const struct request *r, const char *name, const char *value)
@@ -68,25 +138,33 @@ static void write_head(struct explanation *x, const char *host, const char *path
     x->head = text_take(&head);
 }
 
-void handle_get_explain(const struct request *r)
+static void explain_new(const struct request *r, const char *host)
 {
-    char host[PART_SIZE], path[PART_SIZE], cookie[PART_SIZE];
+    char path[PART_SIZE], cookie[PART_SIZE];
     struct address client = { .sa.sa_family = AF_UNSPEC };
 
-    if (!read_part(r, "host", host) || !read_part(r, "path", path) || !read_part(r, "cookie", cookie) || !read_client(r, &client))
+    if (!read_part(r, "path", path) || !read_part(r, "cookie", cookie) || !read_client(r, &client))
         return;
-    if (!*host) {
-        answer_problem(r->call, 400, "say which host the request is for: ?host=app.example.com");
-        return;
-    }
-    if (!r->control->n_workers || r->control->stopping) {
-        answer_problem(r->call, 503, "no worker serves at the moment");
-        return;
-    }
     struct explanation *x = explanation_new();
     write_head(x, host, path, cookie);
     x->client = client;
     x->done = explained;
     x->arg = pending_new(r, host);
     worker_post_explanation(r->control->workers[0], x);
+}
+
+void handle_get_explain(const struct request *r)
+{
+    char host[PART_SIZE], id[SEGMENT_SIZE];
+
+    if (!read_part(r, "host", host) || !request_parameter(r, "request", id, sizeof id))
+        return;
+    if (!*host == !*id)
+        answer_problem(r->call, 400, "say which host the request is for, ?host=app.example.com, or which request it was, ?request=ID");
+    else if (!r->control->n_workers || r->control->stopping)
+        answer_problem(r->call, 503, "no worker serves at the moment");
+    else if (*id)
+        search(r, id);
+    else
+        explain_new(r, host);
 }

@@ -21,6 +21,9 @@ struct tables {
     void *state;
     uint64_t epoch;
     struct steering_candidate *candidates; /* stay put: the policy points to them */
+    struct candidacy *standings;            /* for explanations */
+    uint32_t out[RULED_WEIGHT + 1];        /* how many are out, and why */
+    struct step_image *image;
     bool any;                              /* some candidate has weight */
     void *keyed;                           /* of the policy that leads a key to the same candidate; NULL: not needed so far */
     uint64_t keyed_epoch;
@@ -59,6 +62,8 @@ static void group_clear(struct group *g)
         if (g->levels[i].keyed)
             g->keyed_policy->worker_free(g->levels[i].keyed);
         free(g->levels[i].candidates);
+        free(g->levels[i].standings);
+        free(g->levels[i].image);
     }
     if (g->keyed_config)
         g->keyed_policy->release(g->keyed_config);
@@ -133,13 +138,18 @@ bool choose_init(struct snapshot *s)
 
 /* --- a level's tables --- */
 
-static void fill_candidates(struct group *g, enum usability level, struct steering_candidate *out)
+static void fill_candidates(struct group *g, enum usability level, struct tables *t)
 {
     nsec_t now = worker_now(g->worker);
     if (g->kind == GROUP_POOL)
-        pool_fill_candidates(g->pool, level, now, out);
+        pool_fill_candidates(g->pool, level, now, t->candidates, t->standings);
     else
-        pool_list_fill_candidates(g->list, level, now, out);
+        pool_list_fill_candidates(g->list, level, now, t->candidates, t->standings);
+    free(t->image);
+    t->image = NULL;
+    memset(t->out, 0, sizeof t->out);
+    for (size_t i = 0; i < g->n; i++)
+        t->out[t->standings[i].ruled_out]++;
 }
 
 static bool has_weight(const struct steering_candidate *candidates, size_t n)
@@ -160,9 +170,11 @@ static struct tables *tables_at(struct group *g, enum usability level)
         return t;
     if (!t->candidates && !(t->candidates = calloc(g->n + 1, sizeof *t->candidates)))
         return NULL;
+    if (!t->standings && !(t->standings = calloc(g->n + 1, sizeof *t->standings)))
+        return NULL;
     if (!t->state && !(t->state = policy->worker_new(g->steering->config)))
         return NULL;
-    fill_candidates(g, level, t->candidates);
+    fill_candidates(g, level, t);
     t->any = has_weight(t->candidates, g->n);
     if (!policy->update(t->state, t->candidates, g->n))
         return NULL;
@@ -209,11 +221,17 @@ static const void *keyed_tables(const struct exchange *ex, struct group *g, stru
 struct view {
     struct steering_view steering;
     const struct group *group;
+    struct explain_step *step;
 };
 
 static const struct group *group_of(const struct steering_view *view)
 {
     return ((const struct view *)(const void *)view)->group;
+}
+
+static struct explain_step *step_of(const struct steering_view *view)
+{
+    return ((const struct view *)(const void *)view)->step;
 }
 
 static const struct pool *pool_at(const struct group *g, size_t i)
@@ -223,7 +241,9 @@ static const struct pool *pool_at(const struct group *g, size_t i)
 
 static uint32_t endpoint_view_in_flight(const struct steering_view *view, size_t i)
 {
-    return endpoint_in_flight(group_of(view)->members[i].live);
+    uint32_t n = endpoint_in_flight(group_of(view)->members[i].live);
+    explain_in_flight(step_of(view), i, n);
+    return n;
 }
 
 static uint32_t connections_of(const struct endpoint_live *live, bool shared)
@@ -234,7 +254,9 @@ static uint32_t connections_of(const struct endpoint_live *live, bool shared)
 static uint32_t endpoint_view_connections(const struct steering_view *view, size_t i)
 {
     const struct member *m = &group_of(view)->members[i];
-    return connections_of(m->live, m->shares_connections);
+    uint32_t n = connections_of(m->live, m->shares_connections);
+    explain_connections(step_of(view), i, n);
+    return n;
 }
 
 static struct steering_latency latency_of(const struct endpoint_live *live)
@@ -248,7 +270,9 @@ static struct steering_latency latency_of(const struct endpoint_live *live)
 
 static struct steering_latency endpoint_view_latency(const struct steering_view *view, size_t i)
 {
-    return latency_of(group_of(view)->members[i].live);
+    struct steering_latency latency = latency_of(group_of(view)->members[i].live);
+    explain_latency(step_of(view), i, &latency);
+    return latency;
 }
 
 static uint32_t pool_view_in_flight(const struct steering_view *view, size_t i)
@@ -257,6 +281,7 @@ static uint32_t pool_view_in_flight(const struct steering_view *view, size_t i)
     uint32_t sum = 0;
     for (size_t e = 0; e < pool->n_endpoints; e++)
         sum += endpoint_in_flight(pool->endpoints[e].live);
+    explain_in_flight(step_of(view), i, sum);
     return sum;
 }
 
@@ -266,6 +291,7 @@ static uint32_t pool_view_connections(const struct steering_view *view, size_t i
     uint32_t sum = 0;
     for (size_t e = 0; e < pool->n_endpoints; e++)
         sum += connections_of(pool->endpoints[e].live, pool->endpoints[e].kind == ENDPOINT_EDGE);
+    explain_connections(step_of(view), i, sum);
     return sum;
 }
 
@@ -285,7 +311,43 @@ static struct steering_latency pool_view_latency(const struct steering_view *vie
         }
         best.probe_seconds = fmin(best.probe_seconds, its.probe_seconds); /* of a NaN and a number, the number */
     }
+    explain_latency(step_of(view), i, &best);
     return best;
+}
+
+static struct view view_of(const struct group *g, struct explain_step *step)
+{
+    struct view view = { .group = g, .step = step };
+    view.steering.struck_out = g->struck_out;
+    view.steering.in_flight = g->kind == GROUP_POOL ? endpoint_view_in_flight : pool_view_in_flight;
+    view.steering.connections = g->kind == GROUP_POOL ? endpoint_view_connections : pool_view_connections;
+    view.steering.latency = g->kind == GROUP_POOL ? endpoint_view_latency : pool_view_latency;
+    return view;
+}
+
+/* Of a request that nobody sent also what the policy would not look at is told. */
+static void look_at_all(const struct group *g, struct explain_step *step)
+{
+    struct view view = view_of(g, step);
+    for (size_t i = 0; i < g->n; i++) {
+        view.steering.in_flight(&view.steering, i);
+        view.steering.latency(&view.steering, i);
+    }
+}
+
+static struct explain_step begin_step(const struct exchange *ex, const struct group *g, struct tables *t, enum usability level)
+{
+    struct explain_step step = { .decision = ex->decision, .candidates = t->candidates, .standings = t->standings, .image = &t->image };
+    if (!ex->decision)
+        return step;
+    if (g->kind == GROUP_POOL)
+        step.pool = g->pool;
+    else
+        step.list = g->list;
+    explain_step(&step, ex, level, g->steering->policy->name, g->n, t->out);
+    if (ex->explanation)
+        look_at_all(g, &step);
+    return step;
 }
 
 static void strike(struct group *g, size_t i)
@@ -301,11 +363,7 @@ static void unstrike(struct group *g, size_t i)
 static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t, struct explain_step *step)
 {
     const struct place *place = locate(ex);
-    struct view view = { .group = g };
-    view.steering.struck_out = g->struck_out;
-    view.steering.in_flight = g->kind == GROUP_POOL ? endpoint_view_in_flight : pool_view_in_flight;
-    view.steering.connections = g->kind == GROUP_POOL ? endpoint_view_connections : pool_view_connections;
-    view.steering.latency = g->kind == GROUP_POOL ? endpoint_view_latency : pool_view_latency;
+    struct view view = view_of(g, step);
     struct steering_request request = {
         .now = worker_now(g->worker),
         .random = random_u64(&g->worker->random),
@@ -315,7 +373,7 @@ static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t,
     };
     const void *keyed = keyed_tables(ex, g, t);
     const struct steering_policy *policy = keyed ? g->keyed_policy : g->steering->policy;
-    double *scores = ex->explanation ? ex->explanation->scores : NULL;
+    double few[EXPLAIN_LISTED], *scores = explain_scores(step, ex, few);
     if (keyed)
         request.key = ex->session.key;
     size_t chosen = policy->choose(keyed ? keyed : t->state, &request, &view.steering, scores);
@@ -358,8 +416,10 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 {
     struct group *g = &ex->snapshot->pools[pool->index];
     struct tables *t = tables_at(g, level);
-    struct explain_step *step = t ? explain_step(ex->explanation, ex, pool, level, g->steering->policy->name, t->candidates, g->n) : NULL;
-    if (!t || !t->any)
+    if (!t)
+        return NULL;
+    struct explain_step step = begin_step(ex, g, t, level);
+    if (!t->any)
         return NULL;
     for (unsigned i = 0; i < ex->n_tried; i++)
         if (ex->tried[i]->pool == pool)
@@ -367,9 +427,10 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
 
     const struct endpoint *chosen = NULL;
     size_t passed_over = 0, i;
-    while (!chosen && (i = ask_policy(ex, g, t, step)) != STEERING_NONE) {
+    while (!chosen && (i = ask_policy(ex, g, t, &step)) != STEERING_NONE) {
         if (is_full(g->members[i].live, g->members[i].max_in_flight)) {
-            explain_ruled_out(step, i, RULED_FULL);
+            explain_in_flight(&step, i, endpoint_in_flight(g->members[i].live));
+            explain_ruled_out(&step, i, RULED_FULL);
             strike(g, i);
             passed_over++;
         } else {
@@ -393,19 +454,21 @@ static const struct endpoint *choose_at_level(struct exchange *ex, enum usabilit
 {
     struct group *g = &ex->snapshot->lists[ex->pools->index];
     struct tables *t = tables_at(g, level);
-    struct explain_step *step = t ? explain_step(ex->explanation, ex, NULL, level, g->steering->policy->name, t->candidates, g->n) : NULL;
-    if (!t || !t->any)
+    if (!t)
+        return NULL;
+    struct explain_step step = begin_step(ex, g, t, level);
+    if (!t->any)
         return NULL;
     const struct endpoint *chosen = NULL;
     bool struck = false;
     size_t i;
-    while (!chosen && (i = ask_policy(ex, g, t, step)) != STEERING_NONE) {
+    while (!chosen && (i = ask_policy(ex, g, t, &step)) != STEERING_NONE) {
         bool shed = shedding_sends_away(ex, pool_at(g, i));
         chosen = shed ? NULL : choose_endpoint(ex, pool_at(g, i), level, full);
         if (chosen) {
             commit(ex, g, t, i);
         } else {
-            explain_ruled_out(step, i, shed ? RULED_SHED : RULED_EMPTY);
+            explain_ruled_out(&step, i, shed ? RULED_SHED : RULED_EMPTY);
             strike(g, i);
             struck = true;
         }
@@ -454,9 +517,9 @@ static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
     return NULL;
 }
 
-static void note_last_resort(const struct exchange *ex, _Atomic uint64_t *counter)
+static void note_last_resort(const struct exchange *ex, const struct pool *fallback, _Atomic uint64_t *counter)
 {
-    explain_last_resort(ex->explanation);
+    explain_last_resort(ex, fallback);
     if (!ex->explanation)
         counter_add(counter, 1);
 }
@@ -474,13 +537,22 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
             return NULL;
         chosen = choose_in_pool(ex, lb->fallback_pool, USABLE_LAST_RESORT, full);
         if (chosen)
-            note_last_resort(ex, &ex->worker->counters.fallback_choices);
+            note_last_resort(ex, lb->fallback_pool, &ex->worker->counters.fallback_choices);
         return chosen;
     }
     chosen = choose_least_bad(ex, full);
     if (chosen)
-        note_last_resort(ex, &ex->worker->counters.panic_choices);
+        note_last_resort(ex, NULL, &ex->worker->counters.panic_choices);
     return chosen;
+}
+
+static enum ruled_out session_ruled_out(struct exchange *ex, const struct endpoint *e)
+{
+    if (shedding_sends_away(ex, e->pool))
+        return RULED_SHED;
+    if (was_tried(ex, e))
+        return RULED_TRIED;
+    return session_may_stay(&ex->load_balancer->affinity, e, affinity_is_held(ex, e), worker_now(ex->worker)) ? RULED_IN : RULED_USABILITY;
 }
 
 /* Where the request's session is, if it can stay there: a full endpoint is waited for. */
@@ -489,10 +561,9 @@ static const struct endpoint *choose_pinned(struct exchange *ex, bool *full)
     const struct endpoint *e = ex->session.endpoint;
     if (!e)
         return NULL;
-    bool shed = shedding_sends_away(ex, e->pool);
-    bool stays = !shed && !was_tried(ex, e) && session_may_stay(&ex->load_balancer->affinity, e, affinity_is_held(ex, e), worker_now(ex->worker));
-    explain_session(ex->explanation, e, stays);
-    if (!stays)
+    enum ruled_out why_not = session_ruled_out(ex, e);
+    explain_session(ex, why_not);
+    if (why_not)
         return NULL;
     *full = is_full(e->live, e->max_in_flight);
     return *full ? NULL : e;
@@ -507,7 +578,7 @@ static void choose_list(struct exchange *ex)
     const struct address *client = lb->n_client_maps ? forward_client(ex, &room) : NULL;
     const struct place *place = load_balancer_asks_for_place(lb) ? locate(ex) : &place_unknown;
     ex->pools = load_balancer_pools_for(lb, client, place, &by);
-    explain_list(ex->explanation, ex->pools, by);
+    explain_list(ex, by);
 }
 
 static const struct endpoint *choose_anywhere(struct exchange *ex, bool *full)

@@ -16,6 +16,7 @@
 #include "proxy/worker.h"
 
 struct group;
+struct remembered;
 struct rules_room;
 struct upstream_pool;
 
@@ -92,6 +93,7 @@ struct worker {
     struct log_lines *lines;       /* NULL: no access log since the start */
     struct log_lines *log;         /* the same while the configuration wants one */
     struct retry_budget budget;
+    struct remembered *remembered; /* how the last requests were decided */
     struct locator locator;
     ev_check check;                /* the first callback of each turn of the loop */
     ev_prepare prepare;            /* the last */

@@ -9,6 +9,7 @@
 #include "proxy/choose.h"
 #include "proxy/direct.h"
 #include "proxy/exchange_log.h"
+#include "proxy/explain.h"
 #include "proxy/forward.h"
 #include "proxy/local_upstream.h"
 #include "proxy/notice.h"
@@ -125,6 +126,7 @@ void exchange_discard(struct exchange *ex)
     buffer_give(&w->buffers, ex->response_trailers);
     freelist_give(&w->heads_free, ex->head);
     exchange_memory_free(ex->memory);
+    explain_let_go(ex);
     if (ex->snapshot)
         snapshot_unref(ex->snapshot);
     gauge_add(&w->counters.exchanges, -1);
@@ -154,6 +156,7 @@ static void finish(struct exchange *ex, enum reason reason)
         histogram_add(&w->counters.latency, worker_now(w) - ex->times.start);
     }
     exchange_log(ex, reason);
+    explain_end(ex, reason);
     set_state(ex, EXCHANGE_DONE);
     exchange_discard(ex);
 }
@@ -224,6 +227,7 @@ static void answer(struct exchange *ex, unsigned status, enum reason reason, con
 {
     struct reply reply;
     reply_compose(&reply, status, why, retry_after);
+    reply_add_request_id(&reply, ex->request_id);
     begin_answer(ex, status, reason);
     give_reply(ex, &reply);
 }
@@ -251,6 +255,7 @@ static void answer_by_page_or(struct exchange *ex, const char *why)
         return;
     }
     reply_compose_page(&reply, &lb->down_page, retry_after_of(ex));
+    reply_add_request_id(&reply, ex->request_id);
     begin_answer(ex, lb->down_page.status, REASON_NO_ENDPOINT);
     give_reply(ex, &reply);
 }
@@ -376,6 +381,7 @@ static enum choice_result look_for_another(struct exchange *ex)
     strike_out(ex);
     enum choice_result result = choose(ex);
     if (result == CHOICE_NONE) {
+        explain_then(ex, THEN_NOBODY);
         ex->endpoint = present;
         ex->n_tried--;
     }
@@ -397,6 +403,7 @@ static bool choose_another(struct exchange *ex)
 static void count_retry(struct exchange *ex, const struct endpoint *from)
 {
     ex->retries++;
+    explain_then(ex, THEN_AGAIN);
     counter_add(&ex->worker->counters.retries, 1);
     counter_add(&worker_counts(ex->worker, from->live)->retries, 1);
 }
@@ -420,6 +427,8 @@ static bool try_other_line(struct exchange *ex, enum reason reason)
     if (!opened.upstream)
         return false;
     trace(TRACE_EXCHANGE, "%s: another connection of %s", ex->request_id, ex->endpoint->id);
+    explain_then(ex, THEN_AGAIN);
+    explain_try(ex, TRY_OTHER_LINE);
     rewind_body(ex);
     hold_endpoint(ex);
     take_tunnel(ex, &opened);
@@ -452,11 +461,13 @@ static void after_failure(struct exchange *ex, enum upstream_stage stage, enum r
     if (decision.charged && decision.retry != RETRY_NO && !retry_budget_take(&ex->worker->budget, &ex->in_budget)) {
         counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
         decision.retry = RETRY_NO;
+        explain_then(ex, THEN_NO_BUDGET);
     }
     switch (decision.retry) {
     case RETRY_NO: give_up(ex, reason); return;
     case RETRY_SAME_FRESH:
         ex->same_tried++;
+        explain_then(ex, THEN_AGAIN);
         try_endpoint(ex, UPSTREAM_FRESH);
         return;
     case RETRY_OTHER: try_other(ex, reason); return;
@@ -470,6 +481,7 @@ static void end_try(struct exchange *ex, enum reason reason, const char *detail)
     ex->reason = (uint8_t)reason;
     trace(TRACE_EXCHANGE, "%s: %s failed: %s", ex->request_id, ex->endpoint ? ex->endpoint->id : "our own answer",
           detail ? detail : reason_sentence(reason));
+    explain_failed(ex, reason, 0, detail);
     release_endpoint(ex);
     ex->upstream_until = 0;
     if (ex->endpoint && !(ex->over.line && reason == REASON_TUNNEL_INACTIVE)) /* that the edge knows better than traffic can */
@@ -686,12 +698,15 @@ enum exchange_hold exchange_upstream_suspect(struct exchange *ex)
     if (ex->state != EXCHANGE_SENT || ex->only || decide_retry(ex, STAGE_SENT, REASON_CONNECTION_LOST, 0).retry != RETRY_OTHER)
         return EXCHANGE_HOLDS;
     const struct endpoint *from = ex->endpoint;
+    explain_failed(ex, REASON_CONNECTION_LOST, 0, "the connection does not answer");
     if (try_other_line(ex, REASON_CONNECTION_LOST)) {
         add_in_flight(ex->worker, from->live, -1); /* counted twice for a moment */
         return EXCHANGE_LET_GO;
     }
-    if (!choose_another(ex))
+    if (!choose_another(ex)) {
+        explain_then(ex, THEN_WAITS);
         return EXCHANGE_HOLDS;
+    }
     ex->upstream_until = 0;
     release(ex, from->live);
     count_retry(ex, from);
@@ -705,6 +720,7 @@ static void try_endpoint(struct exchange *ex, enum upstream_want want)
     rewind_body(ex);
     hold_endpoint(ex);
     ex->times.chosen = worker_now(ex->worker);
+    explain_try(ex, want == UPSTREAM_FRESH ? TRY_SAME_FRESH : ex->retries ? TRY_OTHER : TRY_FIRST);
     if (ex->endpoint->kind == ENDPOINT_EDGE) {
         try_tunnel(ex);
         return;
@@ -728,6 +744,7 @@ static void wait_in_queue(struct exchange *ex)
     struct worker *w = ex->worker;
     if (!ex->queue_until)
         ex->queue_until = worker_now(w) + ex->timeouts->queue;
+    explain_queued(ex);
     set_state(ex, EXCHANGE_QUEUED);
     list_push_back(&w->queue, &ex->queue);
     if (!timer_is_armed(&w->queue_timer))
@@ -782,6 +799,7 @@ static bool admit(struct exchange *ex)
 {
     const struct rule *rule;
     enum direction direction = direct_to_load_balancer(ex, &rule);
+    explain_directed(ex, direction, rule);
     uint64_t limit = ex->load_balancer ? ex->load_balancer->limits.body_size : 0;
     uint64_t known = ex->message.body == BODY_LENGTH ? ex->message.length : ex->prefix.n;
     if (rule)
@@ -832,6 +850,7 @@ void exchange_start(struct exchange *ex)
     ex->body_ended = ex->prefix_is_all;
     ex->body_bytes = ex->prefix.n;
     exchange_note_request_id(ex);
+    explain_begin(ex);
     if (!ex->only)
         counter_add(&w->counters.requests, 1);
     retry_budget_begin(&w->budget);
@@ -1003,8 +1022,10 @@ static bool retry_instead(struct exchange *ex, unsigned status)
     const struct endpoint *from = ex->endpoint;
     if (decision.retry != RETRY_OTHER)
         return false;
+    explain_failed(ex, reason, status, NULL);
     if (decision.charged && !retry_budget_take(&ex->worker->budget, &ex->in_budget)) {
         counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
+        explain_then(ex, THEN_NO_BUDGET);
         return false;
     }
     if (!choose_another(ex))

@@ -78,6 +78,7 @@ struct exchange {
     struct slice host;              /* the request's, without port */
     const struct load_balancer *load_balancer;
     struct explanation *explanation; /* nobody sent it: see proxy/explain.h */
+    struct decision *decision;      /* how it goes is noted there; NULL: nowhere */
     const struct pool_list *pools;  /* of the load balancer, for this client; NULL: not chosen yet */
     bool located;
     struct place place;             /* of the client, once located */

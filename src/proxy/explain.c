@@ -1,119 +1,278 @@
 #include "proxy/explain.h"
 
 #include "base/mem.h"
+#include "proxy/affinity.h"
 #include "proxy/exchange.h"
+#include "proxy/forward.h"
+#include "proxy/remembered.h"
 
 #include <math.h>
 
+_Static_assert(DECISION_ID_SIZE == EXCHANGE_ID_MAX + 1, "an id fits");
+
+enum { HOST_MAX = 80, TARGET_MAX = 160, METHOD_MAX = 16, DETAIL_MAX = 120 };
+
+static nsec_t since_start(const struct exchange *ex)
+{
+    return ex->times.start ? worker_now(ex->worker) - ex->times.start : 0;
+}
+
+/* --- beginning and end --- */
+
+static void note_request(struct decision *d, const struct exchange *ex)
+{
+    struct address room;
+    const struct address *client = forward_client(ex, &room);
+    d->started_wall = ex->started_wall;
+    d->method = decision_add_text(d, (struct slice){ ex->base + ex->head->start, ex->head->method_len }, METHOD_MAX);
+    d->host = decision_add_text(d, ex->message.host_port, HOST_MAX);
+    d->target = decision_add_text(d, (struct slice){ ex->base + ex->head->target, ex->head->target_len }, TARGET_MAX);
+    if (!client)
+        return;
+    d->client_family = client->sa.sa_family;
+    d->client = *client;
+}
+
+void explain_begin(struct exchange *ex)
+{
+    if (!ex->only && remembered_begin(ex->worker->remembered, ex->request_id, EXPLAIN_LISTED, &ex->decision))
+        note_request(ex->decision, ex);
+}
+
+void explain_end(struct exchange *ex, enum reason reason)
+{
+    struct decision *d = ex->decision;
+    if (!d)
+        return;
+    d->over = true;
+    d->reason = (uint8_t)reason;
+    d->status = ex->status;
+    d->took = since_start(ex);
+}
+
+void explain_let_go(struct exchange *ex)
+{
+    if (ex->decision && !ex->explanation)
+        remembered_end(ex->worker->remembered, ex->decision);
+    ex->decision = NULL;
+}
+
 /* --- what is told --- */
 
-void explain_list(struct explanation *x, const struct pool_list *list, enum pool_map_kind by)
+void explain_directed(const struct exchange *ex, enum direction direction, const struct rule *rule)
 {
-    if (!x)
+    struct decision *d = ex->decision;
+    if (!d)
         return;
-    x->list = list;
-    x->by = by;
-}
-
-void explain_session(struct explanation *x, const struct endpoint *e, bool stays)
-{
-    if (!x)
+    d->direction = (uint8_t)direction;
+    if (!ex->load_balancer)
         return;
-    x->session = e;
-    x->session_stays = stays;
+    const struct down_page *page = &ex->load_balancer->down_page;
+    d->load_balancer = decision_add_text(d, slice_of(ex->load_balancer->name), DECISION_TEXT_MAX);
+    d->down_page = page->file != NULL;
+    d->down_status = page->file ? (uint16_t)page->status : 503;
+    if (!rule)
+        return;
+    d->rule_line = rule->at.line;
+    d->rule_has_pools = rule->own_pools;
+    d->status = (uint16_t)rule->response.status;
+    d->rule = rule->name ? decision_add_text(d, slice_of(rule->name), DECISION_TEXT_MAX) : 0;
 }
 
-void explain_last_resort(struct explanation *x)
+void explain_list(const struct exchange *ex, enum pool_map_kind by)
 {
-    if (x)
-        x->last_resort = true;
+    bool only_list = ex->load_balancer->n_lists == 1; /* nothing was chosen */
+    struct note_list *note = only_list && !ex->explanation ? NULL : DECISION_ADD(ex->decision, NOTE_LIST, note_list);
+    if (!note)
+        return;
+    note->by = (uint8_t)by;
+    note->maps = ex->load_balancer->n_lists > 1;
 }
 
-static double latency_of(const struct endpoint_live *live)
+void explain_session(const struct exchange *ex, enum ruled_out why_not)
 {
-    double traffic = atomic_load_explicit(&live->latency_s, memory_order_relaxed);
-    return isnan(traffic) ? atomic_load_explicit(&live->probe_latency_s, memory_order_relaxed) : traffic;
+    struct note_session *note = DECISION_ADD(ex->decision, NOTE_SESSION, note_session);
+    if (!note)
+        return;
+    note->stays = why_not == RULED_IN;
+    note->why_not = (uint8_t)why_not;
+    note->endpoint = decision_add_name(ex->decision, ex->session.endpoint->id);
 }
 
-static void describe_endpoint(struct explain_candidate *c, const struct endpoint *e, enum usability level, nsec_t now)
+void explain_last_resort(const struct exchange *ex, const struct pool *fallback)
 {
-    double unramped = endpoint_weight(e, now, false);
-    c->endpoint = e;
-    c->usability = endpoint_usability(e, now);
-    c->in_flight = endpoint_in_flight(e->live);
-    c->latency_s = latency_of(e->live);
-    c->slow_start = c->weight > 0 && unramped > 0 ? c->weight / unramped : 1;
-    if (c->usability > level)
-        c->ruled_out = RULED_USABILITY;
-    else if (!(c->weight > 0))
-        c->ruled_out = RULED_WEIGHT;
+    struct note_last_resort *note = DECISION_ADD(ex->decision, NOTE_LAST_RESORT, note_last_resort);
+    if (note)
+        note->fallback_pool = fallback ? decision_add_name(ex->decision, fallback->name) : 0;
 }
 
-static void describe_pool(struct explain_candidate *c, const struct pool *pool, enum usability level, nsec_t now)
+void explain_queued(const struct exchange *ex)
 {
-    struct pool_census census;
-    pool_take_census(pool, now, &census);
-    c->pool = pool;
-    c->latency_s = (double)NAN;
-    for (size_t i = 0; i < pool->n_endpoints; i++)
-        c->in_flight += endpoint_in_flight(pool->endpoints[i].live);
-    if (!pool->enabled)
-        c->ruled_out = RULED_DISABLED;
-    else if (!pool_is_usable(pool, &census, level))
-        c->ruled_out = RULED_USABILITY;
-    else if (!(c->weight > 0))
-        c->ruled_out = RULED_WEIGHT;
+    decision_add_queued(ex->decision, since_start(ex));
 }
 
-static struct explain_step *new_step(struct explanation *x)
+static void note_place(const struct exchange *ex)
 {
-    if (!x->steps)
-        x->steps = arena_array(&x->arena, EXPLAIN_STEPS_MAX, sizeof *x->steps);
-    /* One more than that says the same again. */
-    return &x->steps[x->n_steps < EXPLAIN_STEPS_MAX ? x->n_steps++ : EXPLAIN_STEPS_MAX - 1];
+    ex->decision->located = ex->located;
+    if (ex->located)
+        ex->decision->place = ex->place;
 }
 
-struct explain_step *explain_step(struct explanation *x, const struct exchange *ex, const struct pool *pool, enum usability level, const char *policy,
-                                  const struct steering_candidate *candidates, size_t n)
+void explain_try(const struct exchange *ex, enum try_how how)
 {
-    if (!x)
+    if (!ex->decision)
+        return;
+    note_place(ex);
+    decision_add_try(ex->decision, how, ex->endpoint->id, since_start(ex));
+}
+
+void explain_failed(const struct exchange *ex, enum reason reason, unsigned status, const char *detail)
+{
+    struct note_failed *note = DECISION_ADD(ex->decision, NOTE_FAILED, note_failed);
+    if (!note)
+        return;
+    note->reason = (uint8_t)reason;
+    note->status = (uint16_t)status;
+    note->after = since_start(ex);
+    note->detail = detail ? decision_add_text(ex->decision, slice_of(detail), DETAIL_MAX) : 0;
+}
+
+void explain_then(const struct exchange *ex, enum failed_then then)
+{
+    struct note_failed *last = NULL;
+    const struct decision *d = ex->decision;
+    for (const struct note *n = d ? decision_first(d) : NULL; n; n = decision_next(d, n))
+        if (n->kind == NOTE_FAILED)
+            last = (struct note_failed *)(uintptr_t)n;
+    if (last)
+        last->then = (uint8_t)then;
+}
+
+static void note_failover(const struct exchange *ex)
+{
+    const struct failover *f = &ex->load_balancer->failover;
+    struct note_failover *note = f->retries ? DECISION_ADD(ex->decision, NOTE_FAILOVER, note_failover) : NULL;
+    if (!note)
+        return;
+    note->retries = f->retries;
+    note->across_pools = f->across_pools;
+}
+
+/* --- steps --- */
+
+static const char *name_of(const struct explain_step *s, size_t i)
+{
+    return s->pool ? s->pool->endpoints[i].id : s->list->pools[i]->name;
+}
+
+/* NULL: there is no room for it. */
+static struct note_candidate *listed(struct explain_step *s, size_t i)
+{
+    bool fresh = false;
+    struct note_candidate *c = s->note ? decision_list(s->decision, s->note, i, &fresh) : NULL;
+    if (!fresh)
+        return c;
+    const struct candidacy *standing = &s->standings[i];
+    c->name = decision_add_name(s->decision, name_of(s, i));
+    c->ruled_out = standing->ruled_out;
+    c->condition = standing->condition;
+    c->ejected_for = standing->ejected_for;
+    c->weight = (float)s->candidates[i].weight;
+    c->configured = (float)standing->weight.configured;
+    c->given = (float)standing->weight.given;
+    c->slow_start = (float)standing->weight.slow_start;
+    return c;
+}
+
+static void note_step(struct explain_step *s, enum usability level, const char *policy, size_t n, const uint32_t out[RULED_WEIGHT + 1])
+{
+    s->note = decision_add_step(s->decision, s->pool ? AMONG_ENDPOINTS : AMONG_POOLS, s->pool ? s->pool->name : NULL, policy, n);
+    if (!s->note)
+        return;
+    s->note->level = (uint8_t)level;
+    memcpy(s->note->out, out, sizeof s->note->out);
+    for (size_t i = 0; i < n && s->note->room >= n; i++)
+        listed(s, i);
+}
+
+void explain_step(struct explain_step *s, const struct exchange *ex, enum usability level, const char *policy, size_t n,
+                  const uint32_t out[RULED_WEIGHT + 1])
+{
+    bool remembered = !ex->explanation;
+    if (remembered && *s->image)
+        s->note = decision_add_image(s->decision, *s->image);
+    else
+        note_step(s, level, policy, n, out);
+    if (remembered && !*s->image && s->note && !s->decision->cut)
+        *s->image = decision_step_image(s->decision, s->note);
+    for (unsigned k = 0; s->pool && k < ex->n_tried; k++)
+        if (ex->tried[k]->pool == s->pool)
+            explain_ruled_out(s, ex->tried[k]->order, RULED_TRIED);
+}
+
+double *explain_scores(const struct explain_step *s, const struct exchange *ex, double few[EXPLAIN_LISTED])
+{
+    if (!s->note)
         return NULL;
-    struct explain_step *step = new_step(x);
-    nsec_t now = worker_now(ex->worker);
-    *step = (struct explain_step){ .pool = pool, .level = level, .policy = policy, .chosen = STEERING_NONE };
-    if (x->n_candidates + n > EXPLAIN_CANDIDATES_MAX)
-        return step;
-    step->n = n;
-    x->n_candidates += n;
-    step->candidates = arena_array(&x->arena, n, sizeof *step->candidates);
-    for (size_t i = 0; i < n; i++) {
-        step->candidates[i] = (struct explain_candidate){ .weight = candidates[i].weight, .slow_start = 1, .score = (double)NAN };
-        if (pool)
-            describe_endpoint(&step->candidates[i], &pool->endpoints[i], level, now);
-        else
-            describe_pool(&step->candidates[i], ex->pools->pools[i], level, now);
+    return ex->explanation ? ex->explanation->scores : s->note->n <= EXPLAIN_LISTED ? few : NULL;
+}
+
+void explain_in_flight(struct explain_step *s, size_t index, uint32_t n)
+{
+    struct note_candidate *c = listed(s, index);
+    if (c)
+        c->in_flight = n;
+}
+
+void explain_connections(struct explain_step *s, size_t index, uint32_t n)
+{
+    struct note_candidate *c = listed(s, index);
+    if (c)
+        c->connections = n;
+}
+
+void explain_latency(struct explain_step *s, size_t index, const struct steering_latency *latency)
+{
+    struct note_candidate *c = listed(s, index);
+    if (c)
+        c->latency_s = (float)(isnan(latency->seconds) ? latency->probe_seconds : latency->seconds);
+}
+
+/* A remembered step of many keeps a place for the one that is chosen. */
+static struct note_candidate *listed_anyway(struct explain_step *s, size_t i)
+{
+    if (!s->note || !s->note->room)
+        return NULL;
+    struct note_candidate *c = listed(s, i);
+    if (!c) {
+        s->note->listed--;
+        c = listed(s, i);
     }
-    return step;
+    return c;
 }
 
-/* Asked again, since whoever was chosen could not be had, it says what it says then. */
-void explain_asked(struct explain_step *step, const struct steering_policy *policy, bool by_session, const double *scores, size_t chosen)
+void explain_asked(struct explain_step *s, const struct steering_policy *policy, bool by_session, const double *scores, size_t chosen)
 {
-    if (!step)
+    struct note_step *note = s->note;
+    if (!note)
         return;
-    step->policy = policy->name;
-    step->scores_are = policy->scores_are;
-    step->by_session = by_session;
-    step->chosen = chosen;
-    for (size_t i = 0; i < step->n; i++)
+    if (by_session)
+        note->policy = decision_add_name(s->decision, policy->name);
+    note->asked = true;
+    note->by_session = by_session;
+    note->chosen = chosen == STEERING_NONE ? NOT_ASKED : (uint32_t)chosen;
+    for (size_t i = 0; scores && i < note->n && i < note->listed; i++)
         if (!isnan(scores[i]))
-            step->candidates[i].score = scores[i];
+            listed(s, i)->score = (float)scores[i];
+    if (chosen != STEERING_NONE && note->room < note->n)
+        listed_anyway(s, chosen);
 }
 
-void explain_ruled_out(struct explain_step *step, size_t index, enum ruled_out why)
+void explain_ruled_out(struct explain_step *s, size_t index, enum ruled_out why)
 {
-    if (step && index < step->n)
-        step->candidates[index].ruled_out = why;
+    struct note_candidate *c = listed(s, index);
+    if (c)
+        c->ruled_out = (uint8_t)why;
 }
 
 /* --- a request that nobody sent --- */
@@ -129,33 +288,57 @@ static size_t largest_group(const struct config *config)
 static void choose_for(struct explanation *x, struct exchange *ex)
 {
     direct_to_session(ex);
-    x->scores = mem_array(largest_group(x->config) + 1, sizeof *x->scores);
-    ex->explanation = x;
+    x->scores = mem_array(largest_group(ex->snapshot->config) + 1, sizeof *x->scores);
     x->result = choose(ex);
-    x->endpoint = ex->endpoint;
+    if (x->result != CHOICE_MADE)
+        return;
+    ex->decision->endpoint = decision_add_text(ex->decision, slice_of(ex->endpoint->id), DECISION_TEXT_MAX);
+    note_failover(ex);
 }
 
 static void lead(struct explanation *x, struct exchange *ex)
 {
-    x->direction = direct_to_load_balancer(ex, &x->rule);
-    x->load_balancer = ex->load_balancer;
-    if (x->direction == DIRECT_TO_ENDPOINTS)
+    const struct rule *rule;
+    note_request(ex->decision, ex);
+    enum direction direction = direct_to_load_balancer(ex, &rule);
+    explain_directed(ex, direction, rule);
+    if (direction == DIRECT_TO_ENDPOINTS)
         choose_for(x, ex);
-    x->located = ex->located;
-    x->place = ex->place;
+    note_place(ex);
 }
 
-void explain(struct worker *w, struct explanation *x)
+static void explain_new(struct worker *w, struct explanation *x)
 {
     struct exchange *ex = exchange_new(w, NULL, NULL);
     if (!ex)
         return;
-    x->config = config_ref(ex->snapshot->config);
+    x->decision = mem_alloc(EXPLAIN_SIZE_MAX); /* what is not written is not touched either */
+    decision_begin(x->decision, EXPLAIN_SIZE_MAX, UINT32_MAX);
+    x->decision->id[0] = '\0';
     ex->peer = x->client.sa.sa_family ? &x->client : NULL;
     ex->started_wall = clock_wall();
     x->malformed = !exchange_read_head(ex, (struct slice){ x->head, x->head_length });
     ex->host = ex->message.host;
+    ex->decision = x->decision;
+    ex->explanation = x;
     if (!x->malformed)
         lead(x, ex);
     exchange_discard(ex);
+}
+
+static void explain_remembered(struct worker *w, struct explanation *x)
+{
+    const struct decision *d = remembered_find(w->remembered, x->request_id, &x->same_id);
+    if (!d)
+        return;
+    x->decision = mem_alloc(REMEMBERED_SIZE);
+    memcpy(x->decision, d, d->used);
+}
+
+void explain(struct worker *w, struct explanation *x)
+{
+    if (x->request_id)
+        explain_remembered(w, x);
+    else
+        explain_new(w, x);
 }

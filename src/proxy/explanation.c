@@ -9,8 +9,7 @@ struct explanation *explanation_new(void)
 
 void explanation_free(struct explanation *x)
 {
-    config_unref(x->config);
-    arena_clear(&x->arena);
+    free(x->decision);
     free(x->scores);
     free(x->head);
     free(x);

@@ -51,6 +51,12 @@ void reply_compose_page(struct reply *r, const struct down_page *page, nsec_t re
     add_retry_after(r, retry_after);
 }
 
+void reply_add_request_id(struct reply *r, const char *id)
+{
+    if (*id)
+        add_field(r, SLICE("X-Request-Id"), slice_of(id));
+}
+
 void reply_compose_given(struct reply *r, const struct rule_response *given)
 {
     r->body = given->body ? slice_of(given->body) : (struct slice){ "", 0 };

@@ -5,7 +5,7 @@
 #include "balance/ops.h"
 #include "proxy/core.h"
 
-enum { REPLY_BODY_MAX = 256, REPLY_FIELDS_MAX = 4 };
+enum { REPLY_BODY_MAX = 256, REPLY_FIELDS_MAX = 5 };
 struct reply {
     struct message_out message;
     struct slice body;
@@ -18,6 +18,8 @@ struct reply {
 void reply_compose(struct reply *, unsigned status, const char *why, nsec_t retry_after);
 /* The page of a load balancer that has nobody to send to; points into the configuration. */
 void reply_compose_page(struct reply *, const struct down_page *, nsec_t retry_after);
+/* So that whoever gets it can say which request it was; the id has to last as long. */
+void reply_add_request_id(struct reply *, const char *id);
 /* What a rule answers; points into the configuration. */
 void reply_compose_given(struct reply *, const struct rule_response *);
 /* Counts and logs the refusal of a request that was too broken to become an exchange. `peer`: NULL over a unix socket. */

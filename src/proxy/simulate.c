@@ -21,7 +21,7 @@ static const double GUESSED_LATENCY_S = 0.05;
 #define IDLE_GAP (10 * NSEC_PER_MSEC) /* between two requests where there is no rate */
 
 /* What became of one request. */
-struct decision {
+struct fate {
     struct simulated_count what;
     bool last_resort;
     bool full;          /* it waits */
@@ -214,7 +214,7 @@ static bool may_go_elsewhere(const struct exchange *ex)
         && retry_decide(&ex->load_balancer->failover, &failed).retry == RETRY_OTHER;
 }
 
-static enum simulated_outcome choose_for(const struct run *r, struct exchange *ex, struct decision *d)
+static enum simulated_outcome choose_for(const struct run *r, struct exchange *ex, struct fate *d)
 {
     struct worker_counters *counters = &r->worker->counters;
     uint64_t before = counter_read(&counters->panic_choices) + counter_read(&counters->fallback_choices);
@@ -241,7 +241,7 @@ static const struct load_balancer *load_balancer_of(const struct exchange *ex)
     return route_find(ex->snapshot->routes, ex->host);
 }
 
-static enum simulated_outcome direct(const struct run *r, struct exchange *ex, struct decision *d)
+static enum simulated_outcome direct(const struct run *r, struct exchange *ex, struct fate *d)
 {
     enum direction direction = direct_to_load_balancer(ex, &d->what.rule);
     d->what.load_balancer = load_balancer_of(ex);
@@ -268,7 +268,7 @@ static void keep_cookie(struct session_jar *jar, const struct exchange *ex)
     jar->cookie = mem_copy_text(cookie);
 }
 
-static void decide(struct run *r, size_t request, struct decision *out)
+static void decide(struct run *r, size_t request, struct fate *out)
 {
     const struct simulated_request *s = &r->x->requests[request];
     struct text head = { 0 };
@@ -295,7 +295,7 @@ static void decide(struct run *r, size_t request, struct decision *out)
 
 /* --- what it leads to --- */
 
-static void count(struct run *r, size_t request, const struct decision *d)
+static void count(struct run *r, size_t request, const struct fate *d)
 {
     struct counted *c;
     bool idle = r->x->requests[request].idle;
@@ -355,7 +355,7 @@ static void occupy(struct run *r, size_t request, const struct endpoint *e)
 }
 
 /* False: it would have to wait (on). */
-static bool settle(struct run *r, size_t request, struct decision *d)
+static bool settle(struct run *r, size_t request, struct fate *d)
 {
     decide(r, request, d);
     if (d->full)
@@ -368,7 +368,7 @@ static bool settle(struct run *r, size_t request, struct decision *d)
 
 static void give_up(struct run *r, const struct waiting *w)
 {
-    struct decision d;
+    struct fate d;
     memset(&d, 0, sizeof d); /* padding too, as above */
     d.what.outcome = SIMULATED_WAITED;
     d.what.load_balancer = w->load_balancer;
@@ -389,7 +389,7 @@ static void let_in(struct run *r)
     struct waiting w;
     give_up_the_overdue(r);
     for (unsigned i = 0; i < UNQUEUED_MAX && waiters_take(&r->waiters, &w); i++) {
-        struct decision d;
+        struct fate d;
         if (settle(r, w.request, &d))
             return;
         waiters_add(&r->waiters, w); /* there is room: it was taken from it */
@@ -398,7 +398,7 @@ static void let_in(struct run *r)
 
 static void request_comes(struct run *r, size_t request)
 {
-    struct decision d;
+    struct fate d;
     if (settle(r, request, &d))
         return;
     struct waiting w = { request, worker_now(r->worker) + d.queue, d.what.load_balancer, d.what.rule };

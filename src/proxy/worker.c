@@ -8,6 +8,7 @@
 #include "proxy/explain.h"
 #include "proxy/notice.h"
 #include "proxy/probe_client.h"
+#include "proxy/remembered.h"
 #include "proxy/upstream.h"
 
 #include <errno.h>
@@ -157,6 +158,7 @@ static void adopt(struct worker *w, struct config *config, const int *fds, size_
     w->log = config->access_log.path ? w->lines : NULL;
     if (w->lines)
         log_lines_set_format(w->lines, config->access_log.format);
+    remembered_resize(w->remembered, w->local ? 0 : config->explain_requests);
     set_listeners(w, config, fds, n);
     if (old)
         snapshot_unref(old);
@@ -474,6 +476,7 @@ struct worker *worker_new(struct ev_loop *loop, const struct worker_options *opt
     if (options->access_log)
         w->lines = log_lines_new(options->access_log);
     w->locator.slot = options->geoip;
+    w->remembered = remembered_new();
     init_lists(w);
     init_watchers(w);
     return w;
@@ -496,6 +499,7 @@ void worker_free(struct worker *w)
     if (w->snapshot)
         snapshot_unref(w->snapshot);
     bury_the_dead(w);
+    remembered_free(w->remembered);
     ev_check_stop(w->loop, &w->check);
     ev_prepare_stop(w->loop, &w->prepare);
     ev_idle_stop(w->loop, &w->not_yet);

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from client import request_bytes, wait_until
 from daemon import IN_ORDER, IN_TURN, endpoint, monitor
-from origin import Gate
+from origin import Gate, answer
 
 
 @pytest.fixture
@@ -156,3 +156,160 @@ def test_a_thousand_endpoints(serve, origin):
     daemon = serve(*({"name": f"e{n}", "address": origin.url} for n in range(1000)))
     told = explain(daemon)
     assert told["endpoint"] and len(step(told, "endpoints", "pool")["candidates"]) == 1000
+
+
+# --- requests that were served ---
+
+NEVER_EJECT = {"consecutive": 1000, "min_requests": 100_000}
+
+
+def remembered(daemon, request):
+    answer = daemon.admin("GET", "/v1/explain?" + urlencode({"request": request}, quote_via=quote))
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def send(daemon, request, target="/", headers=()):
+    return daemon.get(target, headers=[("X-Request-Id", request), *headers])
+
+
+def steps(told, kind):
+    return [s for s in told["steps"] if s["step"] == kind]
+
+
+def test_a_request_that_was_sent_again(serve, make_origin):
+    first, second = make_origin("first"), make_origin("second")
+    daemon = serve(first, second, pool={**IN_ORDER, "passive": NEVER_EJECT})
+    first.script("/x", answer(502))
+    assert send(daemon, "one", "/x?y=1").body == b"second\n"
+    told = remembered(daemon, "one")
+    assert (told["request"], told["method"], told["host"], told["target"]) == ("one", "GET", "app.test", "/x?y=1")
+    assert told["endpoint"] == "pool/second" and told["pool"] == "pool" and told["load_balancer"] == "*"
+    assert told["status"] == 200 and told["ended"] == "ok" and not told["under_way"] and told["took_ms"] > 0
+    assert [t["endpoint"] for t in steps(told, "try")] == ["pool/first", "pool/second"]
+    failed, = steps(told, "failed")
+    assert (failed["status"], failed["reason"], failed["then"]) == (502, "bad_status", "again")
+    rounds = steps(told, "endpoints")
+    assert [s["chosen"] for s in rounds] == ["pool/first", "pool/second"]
+    assert "failed" in next(c for c in rounds[1]["candidates"] if c["name"] == "pool/first")["ruled_out"]
+    printed = daemon.cli("explain", "--request", "one")
+    assert printed.returncode == 0 and "answered 502" in printed.stdout and "pool/second" in printed.stdout
+
+
+def test_a_request_that_nobody_could_serve(serve, make_origin):
+    origin = make_origin("o")
+    daemon = serve(origin, pool={"passive": NEVER_EJECT})
+    origin.kill()
+    answered = send(daemon, "one")
+    assert answered.status == 502 and answered.get("X-Request-Id") == "one"
+    told = remembered(daemon, "one")
+    failed, = steps(told, "failed")
+    assert (told["status"], failed["reason"], failed["then"]) == (502, "connect_failed", "nobody")
+    assert daemon.cli("explain", "--request", "one").returncode == 0
+
+
+def test_the_id_in_the_access_log(daemon):
+    daemon.get()
+    wait_until(daemon.access_log)
+    assert remembered(daemon, daemon.access_log()[-1]["request_id"])["status"] == 200
+
+
+def test_a_session_that_was_followed(serve, make_origin):
+    daemon = serve(*(make_origin(name) for name in "abc"), lb={"session_affinity": {"type": "cookie", "name": "s"}})
+    cookie = send(daemon, "one").get("Set-Cookie").partition(";")[0]
+    send(daemon, "two", headers=[("Cookie", cookie)])
+    first, then = remembered(daemon, "one"), remembered(daemon, "two")
+    assert not steps(first, "session") and first["endpoint"] == then["endpoint"]
+    assert then["endpoint"] in step(then, "session")["text"] and "session" in then["reason"] and not steps(then, "endpoints")
+    assert daemon.cli("endpoint", "drain", first["endpoint"]).returncode == 0
+    send(daemon, "three", headers=[("Cookie", cookie)])
+    told = remembered(daemon, "three")
+    assert told["endpoint"] != first["endpoint"] and "can't" in step(told, "session")["text"]
+    out = next(c for c in step(told, "endpoints", "pool")["candidates"] if c["name"] == first["endpoint"])
+    assert "drained" in out["ruled_out"] and out["condition"] == "drained"
+
+
+def test_only_the_last_are_remembered(serve, origin):
+    daemon = serve(origin, explain={"requests": 3}, workers=1)
+    for n in range(5):
+        send(daemon, f"id{n}")
+    assert [daemon.cli("explain", "--request", f"id{n}").returncode for n in range(5)] == [1, 1, 0, 0, 0]
+    gone = daemon.cli("explain", "--request", "id0")
+    assert "any more" in gone.stderr and "3" in gone.stderr
+    daemon.write(explain={"requests": 2})
+    assert daemon.reload().returncode == 0
+    assert [daemon.cli("explain", "--request", f"id{n}").returncode for n in range(5)] == [1, 1, 1, 0, 0]
+    daemon.write(explain={"requests": 0})
+    assert daemon.reload().returncode == 0
+    assert "explain.requests is 0" in daemon.cli("explain", "--request", "id4").stderr
+
+
+def test_what_outlives_its_configuration(serve, make_origin):
+    a, b = make_origin("a"), make_origin("b")
+    daemon = serve(a, workers=1)
+    send(daemon, "one")
+    daemon.write(pools=[{"name": "other", "monitors": [], "endpoints": [endpoint(b)]}],
+                 load_balancers=[{"hostnames": ["*"], "default_pools": ["other"]}])
+    assert daemon.reload().returncode == 0
+    assert send(daemon, "two").body == b"b\n"
+    assert remembered(daemon, "one")["endpoint"] == "pool/a" and remembered(daemon, "two")["endpoint"] == "other/b"
+
+
+def test_every_worker_is_asked(serve, origin):
+    daemon = serve(origin, workers=4)
+    for n in range(24):
+        send(daemon, f"id{n}")
+    assert all(remembered(daemon, f"id{n}")["status"] == 200 for n in range(24))
+    send(daemon, "same", "/1"), send(daemon, "same", "/2")
+    told = remembered(daemon, "same")
+    assert told["target"] == "/2" and told["same_id"] == 2
+
+
+def test_one_that_is_under_way(serve, origin):
+    daemon = serve(origin, explain={"requests": 2}, workers=1)
+    gate = Gate()
+    origin.script("/wait", gate, answer(200))
+    waiting = daemon.connect().send(request_bytes("GET", "/wait", [("X-Request-Id", "slow")]))
+    wait_until(lambda: gate.waiting)
+    told = remembered(daemon, "slow")
+    assert told["under_way"] and told["status"] is None and told["endpoint"] == "pool/origin" and "under way" in told["outcome"]
+    send(daemon, "a"), send(daemon, "b")
+    gate.open()
+    assert waiting.read_response().status == 200
+    assert daemon.admin("GET", "/v1/explain?request=slow").status == 404 and remembered(daemon, "b")["status"] == 200
+
+
+def test_rules_and_hosts_of_nobody_are_remembered(serve, origin):
+    daemon = serve(settings={
+        "pools": [{"name": "p", "monitors": [], "endpoints": [endpoint(origin)]}],
+        "load_balancers": [{"hostnames": ["app.test"], "default_pools": ["p"],
+                            "rules": [{"name": "no", "match": {"path_prefixes": ["/no"]}, "response": {"status": 403}}]}]})
+    assert send(daemon, "ruled", "/no").status == 403
+    told = remembered(daemon, "ruled")
+    assert (told["rule"], told["status"], told["endpoint"]) == ("no", 403, None) and "403" in told["reason"]
+    assert daemon.request("GET", "/", [("X-Request-Id", "lost")], host="other.test").status == 404
+    assert "no load balancer" in remembered(daemon, "lost")["reason"]
+
+
+def test_many_endpoints_are_counted(serve, origin):
+    daemon = serve(*({"name": f"e{n}", "address": origin.url, "weight": 0.0 if n < 10 else 1.0} for n in range(100)),
+                   pool={"endpoint_steering": {"policy": "least_outstanding_requests"}})
+    send(daemon, "one")
+    told = step(remembered(daemon, "one"), "endpoints", "pool")
+    assert told["of"] == 100 and 1 <= len(told["candidates"]) <= 8 and told["chosen"] in [c["name"] for c in told["candidates"]]
+    assert "10 of weight 0" in told["others"]
+
+
+def test_what_a_weight_is_made_of(serve, make_origin):
+    daemon = serve(endpoint(make_origin("a"), weight=3.0), make_origin("b"), workers=1)
+    assert daemon.cli("endpoint", "weight", "pool/a", "2").returncode == 0
+    send(daemon, "one")
+    for told in (explain(daemon), remembered(daemon, "one")):
+        a = candidate(told, "pool/a")
+        assert a["weight"] == 2 and (a["weight_factors"]["configured"], a["weight_factors"]["override"], a["weight_factors"]["slow_start"]) == (3, 2, 1)
+    assert "not 3" in daemon.cli("explain", "--host", "app.test").stdout
+
+
+@pytest.mark.parametrize("query", ["host=app.test&request=x", "request="])
+def test_one_question_at_a_time(daemon, query):
+    assert daemon.admin("GET", "/v1/explain?" + query).status == 400

@@ -2,7 +2,7 @@
 #include "pool_under_test.h"
 
 /* What can be said of one endpoint. */
-struct condition {
+struct circumstances {
     enum health health;
     enum admin_state admin;
     bool disabled; /* by the file */
@@ -14,7 +14,7 @@ struct condition {
 
 static const struct {
     const char *name;
-    struct condition given;
+    struct circumstances given;
     enum usability expected;
 } usabilities[] = {
     { "up", { .health = HEALTH_UP }, USABLE_HEALTHY },
@@ -42,7 +42,7 @@ static const struct {
     { "drained and down", { .health = HEALTH_DOWN, .admin = ADMIN_DRAINED }, USABLE_NEVER },
 };
 
-static void give_tunnel(struct endpoint *e, const struct condition *c)
+static void give_tunnel(struct endpoint *e, const struct circumstances *c)
 {
     if (c->tunnel == NO_EDGE)
         return;
@@ -54,7 +54,7 @@ static void give_tunnel(struct endpoint *e, const struct condition *c)
     atomic_store(&e->edge_tunnel->usable, c->tunnel == CONNECTED);
 }
 
-static void apply(struct pool_under_test *p, size_t i, const struct condition *c)
+static void apply(struct pool_under_test *p, size_t i, const struct circumstances *c)
 {
     give_tunnel(&p->endpoints[i], c);
     endpoint_set_health(live_of(p, i), c->health, START);
@@ -138,7 +138,7 @@ static void test_no_slow_start_at_the_start(void **state)
     struct steering_candidate out[2];
 
     (void)state;
-    pool_fill_candidates(&p->pool, USABLE_HEALTHY, START, out);
+    pool_fill_candidates(&p->pool, USABLE_HEALTHY, START, out, NULL);
     assert_true(out[0].weight == 1 && out[1].weight == 1);
     pool_free(p);
 }
@@ -153,10 +153,10 @@ static void test_no_slow_start_alone(void **state)
     for (unsigned i = 0; i < 2; i++)
         endpoint_set_health(live_of(p, i), HEALTH_DOWN, START);
     endpoint_set_health(live_of(p, 0), HEALTH_UP, START + 1);
-    pool_fill_candidates(&p->pool, USABLE_HEALTHY, START + 2, out);
+    pool_fill_candidates(&p->pool, USABLE_HEALTHY, START + 2, out, NULL);
     assert_true(out[0].weight == 1 && out[1].weight == 0);
     endpoint_set_health(live_of(p, 1), HEALTH_UP, START + 15 * SECOND + 1);
-    pool_fill_candidates(&p->pool, USABLE_HEALTHY, START + 15 * SECOND + 1, out);
+    pool_fill_candidates(&p->pool, USABLE_HEALTHY, START + 15 * SECOND + 1, out, NULL);
     assert_true(fabs(out[0].weight - 0.5) < 1e-9 && fabs(out[1].weight - 0.1) < 1e-9);
     pool_free(p);
 }
@@ -204,7 +204,7 @@ static const struct {
 static void set_endpoints(struct pool_under_test *p, const char *letters)
 {
     for (size_t i = 0; letters[i]; i++) {
-        apply(p, i, &(struct condition){
+        apply(p, i, &(struct circumstances){
             .health = letters[i] == 'd' ? HEALTH_DOWN : letters[i] == 'u' ? HEALTH_UNKNOWN : HEALTH_UP,
             .admin = letters[i] == 'x' ? ADMIN_DRAINED : ADMIN_ENABLED,
             .ejected = letters[i] == 'e',
@@ -257,7 +257,7 @@ static void test_candidates_by_level(void **state)
     set_endpoints(p, letters);
     p->endpoints[1].latitude = 48;
     for (enum usability level = USABLE_HEALTHY; level <= USABLE_NEVER; level++) {
-        pool_fill_candidates(&p->pool, level, START, out);
+        pool_fill_candidates(&p->pool, level, START, out, NULL);
         for (unsigned i = 0; i < 6; i++) {
             bool expected = i <= level && i < 4;
             assert_int_equal(out[i].weight > 0, expected);
@@ -307,16 +307,16 @@ static void test_pools_as_candidates(void **state)
     struct steering_candidate out[2];
 
     (void)state;
-    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, START, out);
+    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, START, out, NULL);
     assert_true(out[0].weight == 0.7 && out[1].weight == 0.3);
     assert_true(out[0].id == 1 && out[1].id == 2 && out[1].order == 1 && out[0].latitude == 52.0F);
     endpoint_set_health(live_of(b->first, 0), HEALTH_DOWN, START);
-    pool_list_fill_candidates(&b->list, USABLE_UNKNOWN, START, out);
+    pool_list_fill_candidates(&b->list, USABLE_UNKNOWN, START, out, NULL);
     assert_true(out[0].weight == 0 && out[1].weight == 0.3);
-    pool_list_fill_candidates(&b->list, USABLE_LAST_RESORT, START, out);
+    pool_list_fill_candidates(&b->list, USABLE_LAST_RESORT, START, out, NULL);
     assert_true(out[0].weight == 0.7);
     b->list.weights = NULL;
-    pool_list_fill_candidates(&b->list, USABLE_LAST_RESORT, START, out);
+    pool_list_fill_candidates(&b->list, USABLE_LAST_RESORT, START, out, NULL);
     assert_true(out[0].weight == 1);
     balancer_free(b);
 }
@@ -325,7 +325,7 @@ static nsec_t first_pool_usable_since(struct balancer_under_test *b, nsec_t now)
 {
     struct steering_candidate out[2];
 
-    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, now, out);
+    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, now, out, NULL);
     return out[0].usable_since;
 }
 

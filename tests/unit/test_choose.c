@@ -512,37 +512,123 @@ static void test_a_key_in_place_of_turns(void **state)
 
 /* --- watched --- */
 
+enum { BLOCK = 16384 };
+
+/* `listed`: as for requests that are remembered; without an explanation it is one of those. */
+static void watch_as(struct scene *s, bool remembered, unsigned listed)
+{
+    struct decision *d = malloc(BLOCK);
+    assert_non_null(d);
+    decision_begin(d, BLOCK, listed);
+    s->ex.decision = d;
+    s->ex.explanation = remembered ? NULL : explanation_new();
+    if (!remembered)
+        s->ex.explanation->scores = calloc(POOLS * EACH, sizeof(double));
+}
+
 static void watch(struct scene *s)
 {
-    s->ex.explanation = explanation_new();
-    s->ex.explanation->scores = calloc(POOLS * EACH, sizeof(double));
+    watch_as(s, false, UINT32_MAX);
 }
 
 static void stop_watching(struct scene *s)
 {
-    explanation_free(s->ex.explanation);
+    if (s->ex.explanation)
+        explanation_free(s->ex.explanation);
+    free(s->ex.decision);
     s->ex.explanation = NULL;
+    s->ex.decision = NULL;
+}
+
+static unsigned notes_of(const struct scene *s, enum note_kind kind, const struct note *out[8])
+{
+    unsigned n = 0;
+    for (const struct note *note = decision_first(s->ex.decision); note; note = decision_next(s->ex.decision, note))
+        if (note->kind == kind && n < 8)
+            out[n++] = note;
+    return n;
+}
+
+static const struct note_step *step_at(const struct scene *s, unsigned i)
+{
+    const struct note *notes[8];
+    assert_true(i < notes_of(s, NOTE_STEP, notes));
+    return (const struct note_step *)(const void *)notes[i];
+}
+
+static const struct note_candidate *candidate_at(const struct scene *s, unsigned step, unsigned i)
+{
+    const struct note_candidate *c = decision_candidate(s->ex.decision, step_at(s, step), i);
+    assert_non_null(c);
+    return c;
+}
+
+static void assert_what_was_decided(struct scene *s)
+{
+    const struct note *notes[8];
+
+    assert_int_equal(notes_of(s, NOTE_STEP, notes), 3);
+    assert_true(step_at(s, 0)->among == AMONG_POOLS && step_at(s, 0)->level == USABLE_HEALTHY && step_at(s, 0)->n == POOLS);
+    assert_string_equal(decision_text(s->ex.decision, step_at(s, 1)->within), "first");
+    assert_int_equal(step_at(s, 1)->chosen, NOT_ASKED);
+    assert_int_equal(candidate_at(s, 1, 0)->ruled_out, RULED_USABILITY);
+    assert_int_equal(candidate_at(s, 1, 0)->condition, CONDITION_DOWN);
+    assert_int_equal(candidate_at(s, 1, 1)->ruled_out, RULED_FULL);
+    assert_true(candidate_at(s, 1, 1)->in_flight == 1 && candidate_at(s, 1, 1)->weight == 1);
+    assert_int_equal(candidate_at(s, 0, 0)->ruled_out, RULED_EMPTY);
+    assert_int_equal(step_at(s, 2)->chosen, 0);
+    assert_true(candidate_at(s, 2, 0)->score >= 0);
 }
 
 static void test_what_is_decided_is_noted(void **state)
 {
-    struct scene *s = scene_new("off");
-    const struct explain_step *steps;
+    for (unsigned remembered = 0; remembered < 2; remembered++) {
+        struct scene *s = scene_new("off");
+        set_health(s, 0, 0, HEALTH_DOWN);
+        limit(s, 0, 1, 1);
+        set_in_flight(s, 0, 1, 1);
+        watch_as(s, remembered, remembered ? EXPLAIN_LISTED : UINT32_MAX);
+        assert_chosen(s, 1, 0);
+        assert_what_was_decided(s);
+        stop_watching(s);
+        scene_free(s);
+    }
+    (void)state;
+}
 
-    set_health(s, 0, 0, HEALTH_DOWN);
-    limit(s, 0, 1, 1);
-    set_in_flight(s, 0, 1, 1);
-    watch(s);
-    assert_chosen(s, 1, 0);
-    steps = s->ex.explanation->steps;
-    assert_int_equal(s->ex.explanation->n_steps, 3);
-    assert_true(!steps[0].pool && steps[0].level == USABLE_HEALTHY && steps[0].n == POOLS);
-    assert_true(steps[1].pool == &s->pools[0] && steps[1].chosen == STEERING_NONE);
-    assert_int_equal(steps[1].candidates[0].ruled_out, RULED_USABILITY);
-    assert_int_equal(steps[1].candidates[0].usability, USABLE_LAST_RESORT);
-    assert_int_equal(steps[1].candidates[1].ruled_out, RULED_FULL);
-    assert_true(steps[1].candidates[1].in_flight == 1 && steps[1].candidates[1].weight == 1);
-    assert_int_equal(steps[0].candidates[0].ruled_out, RULED_EMPTY);
+/* A step of more candidates than may be listed has those that the policy looked at, and the one it chose. */
+static void test_of_many_the_chosen_one_is_noted(void **state)
+{
+    struct scene *s = scene_new("least_outstanding_requests");
+
+    set_in_flight(s, 0, 0, 3);
+    set_health(s, 1, 0, HEALTH_DOWN);
+    watch_as(s, true, 1);
+    strike(s, 0, 1);
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    const struct note_step *pools = step_at(s, 0), *endpoints = step_at(s, 1);
+    assert_int_equal(pools->listed, 1);
+    assert_non_null(decision_candidate(s->ex.decision, pools, pools->chosen));
+    assert_int_equal(endpoints->n, EACH);
+    assert_int_equal(endpoints->listed, 1);
+    assert_non_null(decision_candidate(s->ex.decision, endpoints, endpoints->chosen));
+    assert_int_equal(endpoints->chosen, s->ex.endpoint->order);
+    assert_int_equal(endpoints->out[RULED_IN] + endpoints->out[RULED_USABILITY], EACH);
+    stop_watching(s);
+    scene_free(s);
+    (void)state;
+}
+
+/* What is remembered is no hypothesis: turns and counters move. */
+static void test_remembered_choices_count(void **state)
+{
+    struct scene *s = scene_new("round_robin");
+
+    watch_as(s, true, EXPLAIN_LISTED);
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    const struct endpoint *first = s->ex.endpoint;
+    assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    assert_ptr_not_equal(s->ex.endpoint, first);
     stop_watching(s);
     scene_free(s);
     (void)state;
@@ -579,7 +665,8 @@ static void test_last_resorts_are_noted_and_not_counted(void **state)
     s->lb.when_all_down = WHEN_ALL_DOWN_LEAST_BAD;
     watch(s);
     assert_chosen(s, 0, 0);
-    assert_true(s->ex.explanation->last_resort);
+    const struct note *notes[8];
+    assert_int_equal(notes_of(s, NOTE_LAST_RESORT, notes), 1);
     assert_int_equal(atomic_load(&s->worker.counters.panic_choices), 0);
     stop_watching(s);
     scene_free(s);
@@ -590,6 +677,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_decided_is_noted),
+        cmocka_unit_test(test_of_many_the_chosen_one_is_noted),
+        cmocka_unit_test(test_remembered_choices_count),
         cmocka_unit_test(test_watched_choices_leave_no_trace),
         cmocka_unit_test(test_last_resorts_are_noted_and_not_counted),
         cmocka_unit_test(test_a_session_comes_before_order_weight_and_pools),

@@ -103,6 +103,23 @@ static void test_a_page_is_sent_as_it_is(void **state)
     (void)state;
 }
 
+static void test_request_id(void **state)
+{
+    struct reply reply;
+    struct reading r;
+
+    reply_compose(&reply, 405, "why", 10 * NSEC_PER_SEC);
+    reply_add_request_id(&reply, "abc");
+    read_back(&reply, &r);
+    assert_field(&r, "X-Request-Id", "abc");
+    assert_field(&r, "Retry-After", "10");
+    reply_compose(&reply, 502, "why", 0);
+    reply_add_request_id(&reply, "");
+    read_back(&reply, &r);
+    assert_field(&r, "X-Request-Id", NULL);
+    (void)state;
+}
+
 static void test_long_words_are_cut(void **state)
 {
     char why[2 * REPLY_BODY_MAX];
@@ -145,6 +162,7 @@ int main(void)
         cmocka_unit_test(test_fields_by_status),
         cmocka_unit_test(test_body_says_why),
         cmocka_unit_test(test_a_page_is_sent_as_it_is),
+        cmocka_unit_test(test_request_id),
         cmocka_unit_test(test_long_words_are_cut),
         cmocka_unit_test(test_counts_by_class),
     };

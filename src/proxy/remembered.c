@@ -1,0 +1,140 @@
+#include "proxy/remembered.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { CACHE_LINE = 64, PREFETCHED = 10 * CACHE_LINE /* what most take */ };
+
+struct remembered {
+    unsigned n, next;
+    bool full;                 /* all of them are in use */
+    uint32_t *hashes;          /* of the ids, so that a search does not touch the blocks */
+    struct decision ***owners; /* where they are known as under way; NULL: over */
+    char *blocks;              /* pages of which come into being when they are first used */
+};
+
+static struct decision *block(const struct remembered *r, unsigned i)
+{
+    return (struct decision *)(void *)(r->blocks + (size_t)i * REMEMBERED_SIZE);
+}
+
+static uint32_t hash_of(const char *id)
+{
+    return (uint32_t)XXH3_64bits(id, strlen(id));
+}
+
+struct remembered *remembered_new(void)
+{
+    return mem_zero(sizeof(struct remembered));
+}
+
+static void free_blocks(struct remembered *r)
+{
+    free(r->hashes);
+    free(r->owners);
+    free(r->blocks);
+}
+
+void remembered_free(struct remembered *r)
+{
+    free_blocks(r);
+    free(r);
+}
+
+static unsigned count(const struct remembered *r)
+{
+    return r->full ? r->n : r->next;
+}
+
+/* Whoever still writes the oldest has it no more. */
+static unsigned take(struct remembered *r)
+{
+    unsigned i = r->next;
+    if (r->owners[i])
+        *r->owners[i] = NULL;
+    r->next = i + 1 < r->n ? i + 1 : 0;
+    r->full |= r->next == 0;
+    return i;
+}
+
+static void own(struct remembered *r, unsigned i, struct decision **owner)
+{
+    r->owners[i] = owner;
+    if (owner)
+        *owner = block(r, i);
+}
+
+/* What a request writes has left the caches since the last time: fetched while others are served, it costs the next one no wait. */
+static void prefetch(const struct remembered *r)
+{
+    for (unsigned at = 0; at < PREFETCHED; at += CACHE_LINE)
+        __builtin_prefetch((char *)block(r, r->next) + at, 1);
+}
+
+static void move_one(struct remembered *to, const struct remembered *from, unsigned k)
+{
+    unsigned i = take(to);
+    to->hashes[i] = from->hashes[k];
+    memcpy(block(to, i), block(from, k), block(from, k)->used);
+    own(to, i, from->owners[k]);
+}
+
+void remembered_resize(struct remembered *r, unsigned n)
+{
+    struct remembered old = *r;
+    if (n == old.n)
+        return;
+    *r = (struct remembered){ .n = n };
+    if (n) {
+        r->hashes = mem_array(n, sizeof *r->hashes);
+        r->owners = mem_array(n, sizeof *r->owners);
+        r->blocks = mem_array(n, REMEMBERED_SIZE);
+    }
+    for (unsigned k = 0; k < count(&old); k++) {
+        unsigned i = old.full ? (old.next + k) % old.n : k; /* the oldest first */
+        if (n)
+            move_one(r, &old, i);
+        else if (old.owners[i])
+            *old.owners[i] = NULL;
+    }
+    free_blocks(&old);
+}
+
+struct decision *remembered_begin(struct remembered *r, const char *id, unsigned listed, struct decision **owner)
+{
+    *owner = NULL;
+    if (!r->n)
+        return NULL;
+    unsigned i = take(r);
+    own(r, i, owner);
+    struct decision *d = *owner;
+    decision_begin(d, REMEMBERED_SIZE, listed);
+    memcpy(d->id, id, strlen(id) + 1);
+    r->hashes[i] = hash_of(id);
+    prefetch(r);
+    return d;
+}
+
+void remembered_end(struct remembered *r, const struct decision *d)
+{
+    r->owners[(size_t)((const char *)d - r->blocks) / REMEMBERED_SIZE] = NULL;
+}
+
+const struct decision *remembered_find(const struct remembered *r, const char *id, unsigned *same)
+{
+    uint32_t hash = hash_of(id);
+    const struct decision *newest = NULL;
+    *same = 0;
+    for (unsigned k = 0; k < count(r); k++) {
+        unsigned i = (r->next + r->n - 1 - k) % r->n; /* the newest first */
+        if (r->hashes[i] != hash || strcmp(block(r, i)->id, id) != 0)
+            continue;
+        newest = newest ? newest : block(r, i);
+        ++*same;
+    }
+    return newest;
+}

@@ -1,0 +1,190 @@
+/* What is noted of a decision can be read again, whatever room there was for it. */
+#include "balance/decision.h"
+
+#include "balance/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct decision *begin(size_t size, unsigned listed)
+{
+    struct decision *d = malloc(size); /* exactly: what goes beyond it is found by a sanitizer */
+    assert_non_null(d);
+    decision_begin(d, size, listed);
+    return d;
+}
+
+static void list(struct decision *d, struct note_step *s, size_t index)
+{
+    bool fresh;
+    struct note_candidate *c = decision_list(d, s, index, &fresh);
+    assert_non_null(c);
+    assert_true(fresh);
+    c->weight = (float)index;
+}
+
+static void test_texts(void **state)
+{
+    struct decision *d = begin(1024, 8);
+    uint32_t one = decision_add_text(d, SLICE("one"), 10), cut = decision_add_text(d, SLICE("a long one"), 6);
+
+    assert_string_equal(decision_text(d, one), "one");
+    assert_string_equal(decision_text(d, cut), "a long");
+    assert_null(decision_text(d, 0));
+    assert_int_equal(decision_add_text(d, (struct slice){ NULL, 0 }, 10), 0);
+    assert_false(d->cut);
+    free(d);
+    (void)state;
+}
+
+static void test_nothing_is_noted_nowhere(void **state)
+{
+    assert_int_equal(decision_add_text(NULL, SLICE("x"), 9), 0);
+    assert_int_equal(decision_add_name(NULL, "x"), 0);
+    assert_null(decision_add(NULL, NOTE_LIST, sizeof(struct note_list)));
+    assert_null(decision_add_step(NULL, AMONG_POOLS, NULL, "random", 3));
+    decision_add_queued(NULL, 1);
+    decision_add_try(NULL, TRY_FIRST, "p/e", 1);
+    (void)state;
+}
+
+static void test_steps_with_room_for_all(void **state)
+{
+    struct decision *d = begin(4096, 8);
+    struct note_step *s = decision_add_step(d, AMONG_ENDPOINTS, "pool", "random", 3);
+    bool fresh;
+
+    for (size_t i = 0; i < 3; i++)
+        list(d, s, i);
+    assert_int_equal(s->listed, 3);
+    assert_true(decision_list(d, s, 2, &fresh)->weight == 2 && !fresh);
+    assert_true(decision_candidate(d, s, 1)->weight == 1 && decision_candidate(d, s, 1)->in_flight == NOT_ASKED);
+    assert_null(decision_candidate(d, s, 3));
+    assert_string_equal(decision_text(d, s->within), "pool");
+    assert_string_equal(decision_text(d, s->policy), "random");
+    free(d);
+    (void)state;
+}
+
+static void test_steps_of_many(void **state)
+{
+    struct decision *d = begin(4096, 2);
+    struct note_step *s = decision_add_step(d, AMONG_ENDPOINTS, "pool", "random", 1000);
+    bool fresh;
+
+    list(d, s, 700);
+    list(d, s, 3);
+    assert_true(decision_candidate(d, s, 700)->weight == 700 && decision_candidate(d, s, 3)->weight == 3);
+    assert_null(decision_candidate(d, s, 0));
+    assert_null(decision_list(d, s, 9, &fresh));
+    assert_false(fresh);
+    free(d);
+    (void)state;
+}
+
+static void test_images(void **state)
+{
+    struct decision *d = begin(4096, 8), *other = begin(2048, 8);
+    decision_add_text(d, SLICE("stands before it"), 40);
+    decision_add_try(d, TRY_FIRST, "p/e", 1);
+    struct note_step *s = decision_add_step(d, AMONG_ENDPOINTS, "pool", "random", 2);
+    bool fresh;
+
+    for (size_t i = 0; i < 2; i++)
+        decision_list(d, s, i, &fresh)->name = decision_add_name(d, i ? "pool/b" : "pool/a");
+    struct step_image *image = decision_step_image(d, s);
+    assert_non_null(image);
+    free(d);
+    for (unsigned n = 0; (s = decision_add_image(other, image)); n++) {
+        assert_string_equal(decision_text(other, s->within), "pool");
+        assert_string_equal(decision_text(other, s->policy), "random");
+        assert_string_equal(decision_text(other, decision_candidate(other, s, 1)->name), "pool/b");
+        decision_list(other, s, n % 2, &fresh)->ruled_out = RULED_TRIED;
+    }
+    assert_true(other->cut);
+    unsigned steps = 0;
+    for (const struct note *note = decision_first(other); note; note = decision_next(other, note), steps++) {
+        s = (struct note_step *)(uintptr_t)note;
+        assert_int_equal(decision_candidate(other, s, steps % 2)->ruled_out, RULED_TRIED);
+        assert_int_equal(decision_candidate(other, s, 1 - steps % 2)->ruled_out, RULED_IN);
+    }
+    assert_true(steps > 3);
+    free(image);
+    free(other);
+    (void)state;
+}
+
+/* However small the block is, tries have the better chance, and all that is there can be read. */
+static void test_any_room(void **state)
+{
+    for (size_t size = sizeof(struct decision) + 8; size < 4096; size += 8) {
+        struct decision *d = begin(size, 8);
+        unsigned steps = 0, tries = 0;
+        for (unsigned k = 0; k < 3; k++) {
+            struct note_step *s = decision_add_step(d, AMONG_ENDPOINTS, "pool", "least_outstanding_requests", 8);
+            bool fresh;
+            for (size_t i = 0; s && i < s->room; i++)
+                decision_list(d, s, i, &fresh)->name = decision_add_name(d, "pool/endpoint");
+            decision_add_try(d, k ? TRY_OTHER : TRY_FIRST, "pool/endpoint", k);
+        }
+        for (const struct note *n = decision_first(d); n; n = decision_next(d, n)) {
+            steps += n->kind == NOTE_STEP;
+            tries += n->kind == NOTE_TRY;
+        }
+        assert_true(tries >= steps && tries <= 3);
+        assert_true(d->used <= d->size);
+        assert_int_equal(d->cut, steps < 3 || d->cut);
+        if (size > 2048)
+            assert_int_equal(tries, 3);
+        free(d);
+    }
+    (void)state;
+}
+
+/* Hundreds of looks, as the queue has them, leave the first and the last. */
+static void test_waiting_takes_no_more_room(void **state)
+{
+    struct decision *d = begin(2048, 4);
+    const struct note *kinds[8];
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < 500; k++) {
+        decision_add_step(d, AMONG_POOLS, NULL, "random", 2);
+        decision_add_queued(d, 5 + k);
+    }
+    decision_add_step(d, AMONG_POOLS, NULL, "hash", 2);
+    decision_add_try(d, TRY_FIRST, "p/e", 900);
+    for (const struct note *note = decision_first(d); note; note = decision_next(d, note))
+        if (n < 8)
+            kinds[n++] = note;
+    assert_int_equal(n, 4);
+    assert_true(kinds[0]->kind == NOTE_STEP && kinds[1]->kind == NOTE_QUEUED && kinds[2]->kind == NOTE_STEP && kinds[3]->kind == NOTE_TRY);
+    const struct note_queued *q = (const void *)kinds[1];
+    assert_int_equal(q->times, 500);
+    assert_int_equal(q->after, 5);
+    assert_string_equal(decision_text(d, d->endpoint), "p/e");
+    assert_false(d->cut);
+    free(d);
+    (void)state;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_nothing_is_noted_nowhere),
+        cmocka_unit_test(test_steps_with_room_for_all),
+        cmocka_unit_test(test_steps_of_many),
+        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_any_room),
+        cmocka_unit_test(test_waiting_takes_no_more_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
