@@ -47,7 +47,8 @@ struct run {
     struct balance_epoch epoch;
     struct worker *worker;
     nsec_t wall;          /* what the made-up time began at, on the wall */
-    nsec_t began, deadline; /* the one of the made-up time, the other of the clock */
+    nsec_t began;         /* by the clock, and what the made-up time began at */
+    nsec_t work_until;    /* the thread's own time */
     struct random random;
     size_t *order;        /* requests, as they come */
     struct session_jar *jars; /* uthash, by the requests' `session` */
@@ -164,7 +165,7 @@ static bool set_up(struct run *r)
     r->random.state = r->x->seed;
     r->wall = clock_wall();
     r->began = clock_monotonic();
-    r->deadline = r->began + SIMULATE_TIME_MAX;
+    r->work_until = clock_read(CLOCK_THREAD_CPUTIME_ID) + SIMULATE_WORK_MAX;
     find_latencies(r->x);
     return r->x->n_requests && count_sessions(r) && draw_up_order(r) && waiters_init(&r->waiters, SIMULATE_WAITING_MAX) && make_worker(r);
 }
@@ -432,7 +433,8 @@ static nsec_t next_gap(struct run *r, size_t request)
 
 static bool has_to_end(const struct run *r)
 {
-    return r->out_of_memory || atomic_load_explicit(&r->x->cancelled, memory_order_relaxed) || clock_monotonic() >= r->deadline;
+    return r->out_of_memory || atomic_load_explicit(&r->x->cancelled, memory_order_relaxed) || clock_monotonic() >= r->began + SIMULATE_TIME_MAX ||
+           clock_read(CLOCK_THREAD_CPUTIME_ID) >= r->work_until;
 }
 
 static bool pass_requests(struct run *r, unsigned n)
