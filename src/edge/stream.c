@@ -367,7 +367,9 @@ static ssize_t op_send_body(void *upstream, struct slice body, bool end)
 
 static void op_want_body(void *upstream)
 {
-    have_news(upstream);
+    struct edge_stream *s = upstream;
+    s->blocked = false;
+    have_news(s);
 }
 
 static void op_abort(void *upstream)
@@ -760,7 +762,7 @@ void edge_stream_deliver(struct edge_stream *s)
     if (s->has_head && !s->head_given && !give_head(s))
         return;
     if (s->head_given) {
-        if (s->first || s->ended || s->closed)
+        if (!s->blocked && (s->first || s->ended || s->closed))
             give_body(s);
         return;
     }
