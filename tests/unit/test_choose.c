@@ -21,7 +21,8 @@ struct scene {
     struct pool_list list;
     struct balance_epoch epoch;
     struct worker worker;
-    struct upstream_pool *upstreams[POOLS * EACH];
+    struct upstream_pool *upstreams[POOLS * EACH]; /* to `no_upstreams`: they are fetched ahead, and never looked at */
+    _Alignas(max_align_t) char no_upstreams[1024];
     struct snapshot snapshot;
     struct exchange ex;
 };
@@ -44,6 +45,7 @@ static struct scene *scene_new(const char *policy)
         for (unsigned i = 0; i < EACH; i++) {
             s->e[p][i] = (struct endpoint){ .name = "e", .id = "pool/e", .hash = 10 * p + i, .index = p * EACH + i, .order = i, .pool = &s->pools[p],
                                             .weight = 1, .enabled = true, .live = endpoint_live_new("pool/e", 1) };
+            s->upstreams[p * EACH + i] = (struct upstream_pool *)(void *)s->no_upstreams;
             endpoint_set_health(s->e[p][i].live, HEALTH_UP, START);
         }
     }
