@@ -39,7 +39,7 @@ static const struct row rows[] = {
     { "preempt off: at the start by order", { -1, true }, { 0, 0, 0, -2 }, 0, 0 },
 };
 
-static struct group_under_test *group_of(const struct row *row)
+static struct group_under_test *group_of(const char *policy, const struct row *row)
 {
     struct steering_option options[2];
     size_t n_options = 0, n = 0;
@@ -50,7 +50,7 @@ static struct group_under_test *group_of(const struct row *row)
         options[n_options++] = (struct steering_option){ "preempt", STEERING_FLAG, .flag = false };
     while (row->since[n] != -2)
         n++;
-    struct group_under_test *g = group_new("off", options, n_options, n);
+    struct group_under_test *g = group_new(policy, options, n_options, n);
     for (size_t i = 0; i < n; i++) {
         g->candidates[i].weight = row->since[i] == -1 ? 0 : 1;
         g->candidates[i].usable_since = row->since[i] > 0 ? row->since[i] * SECONDS : 0;
@@ -61,16 +61,22 @@ static struct group_under_test *group_of(const struct row *row)
     return g;
 }
 
+static void check_rows(const char *policy)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct group_under_test *g = group_of(policy, &rows[i]);
+        size_t chosen = group_use(g);
+        if (chosen != rows[i].expected)
+            fail_msg("%s, %s: got %zu", policy, rows[i].name, chosen);
+        group_free(g);
+    }
+}
+
 static void test_table(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct group_under_test *g = group_of(&rows[i]);
-        size_t chosen = group_use(g);
-        if (chosen != rows[i].expected)
-            fail_msg("%s: got %zu", rows[i].name, chosen);
-        group_free(g);
-    }
+    check_rows("off");
+    check_rows("geo");
 }
 
 /* Not the index but the order counts. */
