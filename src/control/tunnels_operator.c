@@ -37,6 +37,8 @@ static enum tunnels_result keep_new(struct tunnels *t, const char *name, const s
     struct tunnel_entry *e = registry_add(t, credentials->tunnel, name);
     e->credentials = *credentials;
     e->created = file.created;
+    e->unsaved = true; /* since when it has no connector */
+    registry_make_restless(e);
     registry_set_ingress(e, config_find_ingress(t->control->config, e->tunnel->id, name));
     log_notice("operator", "tunnel %s is made: %s", name, e->tunnel->id);
     registry_came(e);

@@ -685,6 +685,7 @@ static void a_restart_keeps_status_and_words(void **state)
     nsec_t created = registry_find(f->control.registry, "lone")->created;
     assert_int_not_equal(created % NSEC_PER_SEC / NSEC_PER_MSEC, 0);
     nsec_t first_seen = registry_find(f->control.registry, "fra")->created;
+    nsec_t alone_since = standing(f, "lone")->since;
     assert_true(first_seen > 0 && first_seen < created);
     dial(f, AMS, 1, 0);
     dial(f, AMS, 1, 1);
@@ -698,6 +699,7 @@ static void a_restart_keeps_status_and_words(void **state)
     assert_memory_equal(registry_find(f->control.registry, "lone")->credentials.secret, c.secret, 32);
     assert_int_equal(registry_find(f->control.registry, "lone")->created / NSEC_PER_MSEC, created / NSEC_PER_MSEC);
     assert_int_equal(registry_find(f->control.registry, "fra")->created, first_seen);
+    assert_int_equal(standing(f, "lone")->since, alone_since);
     assert_int_equal(endpoint(f, "europe/ams")->verdict.state, VERDICT_UNKNOWN); /* connectors have time to come back */
     assert_int_equal(endpoint(f, "europe/fra")->verdict.state, VERDICT_DOWN);
     dial(f, AMS, 1, 0);
