@@ -63,6 +63,7 @@ def test_a_restart_keeps_what_was_known(make_edge):
     wait_for_status(edge, "healthy", "fra")
     lost.kill()
     wait_for_status(edge, "down", "fra")
+    wait_until(lambda: events(edge, "tunnel.inactive", "fra"))  # it is on disk before it is shown
     before = len(edge.daemon.events("?type=tunnel.*"))
     edge.daemon.stop()
     edge.daemon.start()
