@@ -49,7 +49,10 @@ struct note_session { /* the request belongs to one */
     struct note note;
     bool stays;
     uint8_t why_not;  /* enum ruled_out */
+    bool of_connector;      /* and to one connector of the endpoint's tunnel */
+    bool connector_takes_it;
     uint32_t endpoint;
+    uint32_t connector;     /* its id; 0: it is not connected */
 };
 
 struct note_list { /* which pools it may go to */

@@ -154,11 +154,14 @@ struct tunnel_opened {
     struct tunnel_try over;         /* where it goes */
     enum reason reason;             /* NO_LOAD_BALANCER: nobody may ask for that host through a tunnel */
 };
+struct tunnel_home { /* the connector that a session has */
+    bool takes_it;                  /* also if it takes no other requests */
+    char id[UUID_TEXT_SIZE];        /* "": it is not connected */
+};
 struct tunnel_gate {
     void *worker;                   /* the edge's half of this worker */
     struct tunnel_opened (*open)(void *worker, struct tunnel *, struct exchange *, const struct tunnel_wish *);
-    /* Would the session's connector take its requests? Also if it takes no others. */
-    bool (*holds)(void *worker, struct tunnel *, const struct tunnel_session *);
+    struct tunnel_home (*home)(void *worker, struct tunnel *, const struct tunnel_session *);
 };
 
 #endif

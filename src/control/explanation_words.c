@@ -214,7 +214,14 @@ static const char *why_no_session(enum ruled_out why)
 
 static void say_session(const struct told *t, const struct note_session *note, char *out)
 {
-    if (note->stays)
+    if (note->stays && note->of_connector && note->connector_takes_it)
+        snprintf(out, WORDS, "its session is at %s, connector %s, and stays there", text(t, note->endpoint), text(t, note->connector));
+    else if (note->stays && note->of_connector && note->connector)
+        snprintf(out, WORDS, "its session is at %s, and stays there, but not at its connector %s, which can't have it now", text(t, note->endpoint),
+                 text(t, note->connector));
+    else if (note->stays && note->of_connector)
+        snprintf(out, WORDS, "its session is at %s, and stays there, but its connector is not connected", text(t, note->endpoint));
+    else if (note->stays)
         snprintf(out, WORDS, "its session is at %s, and stays there", text(t, note->endpoint));
     else
         snprintf(out, WORDS, "its session is at %s, %s: the request is steered like any other", text(t, note->endpoint),

@@ -370,7 +370,7 @@ struct edge_worker *edge_worker_new(struct ev_loop *loop, const struct edge_work
     w->loop = loop;
     w->options = *options;
     w->given = options;
-    w->gate = (struct tunnel_gate){ .worker = w, .open = gate_open, .holds = gate_holds };
+    w->gate = (struct tunnel_gate){ .worker = w, .open = gate_open, .home = gate_home };
     mailbox_init(&w->mailbox, loop, w);
     timers_init(&w->timers, loop);
     timers_refresh(&w->timers);

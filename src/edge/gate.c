@@ -7,6 +7,7 @@
 #include "steering/registry.h"
 
 #include <math.h>
+#include <string.h>
 
 /* What this worker keeps of one tunnel: who was connected when it last looked, and the policy's tables for them. */
 struct gate_tunnel {
@@ -393,10 +394,16 @@ struct tunnel_opened gate_open(void *edge_worker, struct tunnel *tunnel, struct 
     return none;
 }
 
-bool gate_holds(void *edge_worker, struct tunnel *tunnel, const struct tunnel_session *session)
+struct tunnel_home gate_home(void *edge_worker, struct tunnel *tunnel, const struct tunnel_session *session)
 {
     struct edge_worker *w = edge_worker;
     struct gate_tunnel *t = find_or_make(w, tunnel);
     struct tunnel_wish wish = { .session = *session, .latitude = NAN, .longitude = NAN };
-    return t && look_again(w, t) && choose_at_home(w, t, &wish).line;
+    struct tunnel_home home = { 0 };
+    size_t i = t && look_again(w, t) ? find_home(w, t, &wish) : STEERING_NONE;
+    if (i == STEERING_NONE)
+        return home;
+    home.takes_it = choose_at_home(w, t, &wish).line;
+    memcpy(home.id, t->view->connectors[i].connector->id, sizeof home.id);
+    return home;
 }

@@ -7,7 +7,7 @@
 
 /* For struct tunnel_gate. */
 struct tunnel_opened gate_open(void *edge_worker, struct tunnel *, struct exchange *, const struct tunnel_wish *);
-bool gate_holds(void *edge_worker, struct tunnel *, const struct tunnel_session *);
+struct tunnel_home gate_home(void *edge_worker, struct tunnel *, const struct tunnel_session *);
 /* Another policy: the tables are made anew. */
 void gate_set_policy(struct edge_worker *, const struct steering_policy *, void *config);
 void gate_clear(struct edge_worker *);

@@ -212,11 +212,21 @@ struct tunnel_session affinity_within(const struct exchange *ex, const struct en
     };
 }
 
-bool affinity_is_held(const struct exchange *ex, const struct endpoint *e)
+bool affinity_home(const struct exchange *ex, struct tunnel_home *out)
 {
     const struct tunnel_gate *gate = ex->worker->options.gate;
+    const struct endpoint *e = ex->session.endpoint;
     struct tunnel_session session = affinity_within(ex, e);
-    return session.connector && gate && e->edge_tunnel && !tunnel_is_usable(e->edge_tunnel) && gate->holds(gate->worker, e->edge_tunnel, &session);
+    if (!session.connector || !gate || !e->edge_tunnel)
+        return false;
+    *out = gate->home(gate->worker, e->edge_tunnel, &session);
+    return true;
+}
+
+bool affinity_is_held(const struct exchange *ex, const struct endpoint *e)
+{
+    struct tunnel_home home;
+    return e->edge_tunnel && !tunnel_is_usable(e->edge_tunnel) && affinity_home(ex, &home) && home.takes_it;
 }
 
 static nsec_t lasts(const struct affinity_conf *a, const struct session_claim *claim)

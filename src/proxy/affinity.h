@@ -6,6 +6,7 @@
 
 #include "balance/config.h"
 #include "balance/session_key.h"
+#include "balance/tunnel.h"
 #include "base/slice.h"
 
 struct exchange;
@@ -52,6 +53,8 @@ bool affinity_forbids_another(const struct exchange *);
 struct tunnel_session affinity_within(const struct exchange *, const struct endpoint *);
 /* Has the endpoint's tunnel a connection for the session's requests alone? */
 bool affinity_is_held(const struct exchange *, const struct endpoint *);
+/* The connector that the session has of its endpoint's tunnel. False: it has none. */
+bool affinity_home(const struct exchange *, struct tunnel_home *out);
 /* The value of a Set-Cookie field for an endpoint's answer with that status. 0: the session has what it needs. */
 size_t affinity_write_cookie(const struct exchange *, unsigned status, char *out, size_t size);
 

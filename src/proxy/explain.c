@@ -97,6 +97,13 @@ void explain_session(const struct exchange *ex, enum ruled_out why_not)
     note->stays = why_not == RULED_IN;
     note->why_not = (uint8_t)why_not;
     note->endpoint = decision_add_name(ex->decision, ex->session.endpoint->id);
+    struct tunnel_home home;
+    if (!ex->session.connector || !affinity_home(ex, &home))
+        return;
+    note->of_connector = true;
+    note->connector_takes_it = home.takes_it;
+    if (*home.id)
+        note->connector = decision_add_text(ex->decision, slice_of(home.id), sizeof home.id);
 }
 
 void explain_last_resort(const struct exchange *ex, const struct pool *fallback)

@@ -7,6 +7,7 @@ import re
 import pytest
 from client import Browser, Load, wait_until
 from daemon import monitor
+from test_explain import explain, step
 from tunnels import CONNECTIONS, KINDS, QUICK, STAND_IN, WORKERS
 
 NAMES = ("a", "b", "c")
@@ -247,6 +248,20 @@ def test_the_endpoint_comes_first(sticky):
         assert browser.several() == {name: 12}
     assert edge.daemon.cli("endpoint", "drain", "pool/fra").returncode == 0
     assert browser.who() in ("a", "c") and browser.set
+
+
+def test_explain_tells_of_the_connector(sticky):
+    edge = sticky(names=NAMES[:2])
+    cookie, identity = f"penstock={at(edge, 'a').cookie}", edge.by_name["a"].id
+    def said():
+        told = explain(edge.daemon, cookie=cookie)
+        assert told["endpoint"] == "pool/ams"
+        return step(told, "session")["text"]
+    assert said() == f"its session is at pool/ams, connector {identity}, and stays there"
+    assert edge.daemon.cli("tunnel", "drain", "ams", "--connector", identity).returncode == 0
+    wait_until(lambda: said() == f"its session is at pool/ams, and stays there, but not at its connector {identity}, which can't have it now")
+    goes(edge, "a")
+    wait_until(lambda: said() == "its session is at pool/ams, and stays there, but its connector is not connected")
 
 
 def test_an_endpoint_without_connectors(serve, make_origin):

@@ -234,7 +234,7 @@ static void test_choice(void **state)
     workers_clear(&w);
 }
 
-/* Holds is what a session without tries would get of its own connector. */
+/* That is what a session without tries would get of its own connector. */
 static void test_who_is_held(void **state)
 {
     static const struct {
@@ -255,7 +255,7 @@ static void test_who_is_held(void **state)
         struct tunnel *t = tunnel_new("c1744f8b-faa1-48a4-9e5c-02ac921467fa", "ams");
         struct tunnel_session session = session_of(&cases[i].row);
         tunnel_set_view(t, view_of(&cases[i].row));
-        if (gate_holds(w.all[0], t, &session) != cases[i].held)
+        if (gate_home(w.all[0], t, &session).takes_it != cases[i].held)
             fail_msg("case %zu", i);
         gate_clear(w.all[0]);
         tunnel_unref(t);
