@@ -71,8 +71,6 @@ struct note_candidate {
     uint8_t ruled_out;   /* enum ruled_out */
     uint8_t condition;   /* enum condition in candidate.h; of endpoints */
     uint8_t ejected_for; /* enum reason */
-    bool elsewhere;      /* a connection of another worker */
-    bool window_is_low;  /* of a connection, where the request has a body */
     float weight;        /* all factors together; 0: out */
     float configured, given /* NaN: nothing */, slow_start;
     float score;         /* the policy's; NaN: none */
@@ -151,7 +149,7 @@ struct decision {
     bool rule_has_pools;       /* of its own */
     unsigned rule_line;        /* 0: no rule holds */
     uint32_t method, host, target, load_balancer, rule;
-    uint32_t endpoint, connector, line; /* the last that was chosen */
+    uint32_t endpoint;         /* the last that was chosen */
     uint32_t first, last;      /* notes */
     uint32_t queued;           /* the note that it waits, while no try followed */
     sa_family_t client_family; /* 0: there is no client's address, as over a unix socket */

@@ -137,7 +137,10 @@ struct tunnel_session {
     bool no_other;                  /* a request that failed at its connector goes to no other */
 };
 
+struct decision;
 struct tunnel_wish {
+    struct decision *decision;      /* the choice is noted there; NULL: nowhere */
+    bool asks_only;                 /* nothing is opened, and nothing moves: nobody sent the request */
     uint64_t line;                  /* this connection and no other: a probe; 0: any */
     const struct tunnel_try *tried; /* out of the question; the last failure comes last */
     unsigned n_tried;

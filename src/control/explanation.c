@@ -60,6 +60,8 @@ static json_t *candidate_json(const struct told *t, const struct note_step *s, c
 static const char *meaning_of_scores(struct control *control, const char *policy)
 {
     const struct steering_policy *p = policy ? steering_find(policy) : NULL;
+    if (policy && strcmp(policy, "least_busy") == 0)
+        return "requests in flight, 8 more for another worker's, 64 more for a body where uploads stand: the lowest wins";
     for (size_t i = 0; !p && policy && i < control->config->n_modules; i++)
         if (strcmp(steering_module_policy(control->config->modules[i])->name, policy) == 0)
             p = steering_module_policy(control->config->modules[i]);
@@ -173,11 +175,23 @@ static json_t *pool_json(const struct told *t)
     return slash ? json_stringn(endpoint, (size_t)(slash - endpoint)) : json_null();
 }
 
+static json_t *last_chosen(const struct told *t, enum step_among among)
+{
+    const struct note_candidate *last = NULL;
+    for (const struct note *n = decision_first(t->decision); n; n = decision_next(t->decision, n)) {
+        const void *it = n;
+        const struct note_step *s = it;
+        if (n->kind == NOTE_STEP && s->among == among)
+            last = s->chosen == NOT_ASKED ? NULL : decision_candidate(t->decision, s, s->chosen);
+    }
+    return last ? told_text(t, last->name) : json_null();
+}
+
 static json_t *whole_json(struct control *control, const struct told *t, const char *reason)
 {
     const struct decision *d = t->decision;
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balancer", told_text(t, d->load_balancer), "rule", told_text(t, d->rule), "pool",
-                     pool_json(t), "endpoint", told_text(t, d->endpoint), "connector", told_text(t, d->connector), "connection", told_text(t, d->line), "reason",
+                     pool_json(t), "endpoint", told_text(t, d->endpoint), "connector", last_chosen(t, AMONG_CONNECTORS), "connection", last_chosen(t, AMONG_LINES), "reason",
                      status_text_json(reason), "steps", steps_json(control, t));
 }
 

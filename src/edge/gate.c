@@ -1,5 +1,6 @@
 #include "edge/gate.h"
 
+#include "balance/decision.h"
 #include "edge/connection.h"
 #include "edge/guard.h"
 #include "edge/relay.h"
@@ -7,6 +8,7 @@
 #include "steering/registry.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What this worker keeps of one tunnel: who was connected when it last looked, and the policy's tables for them. */
@@ -143,6 +145,14 @@ enum {
     FULL_WINDOW_COST = 64, /* a body would wait for the uploads that stand there */
 };
 
+static uint32_t load_of(const struct edge_worker *w, const struct tunnel_line *l, const struct tunnel_wish *wish)
+{
+    uint32_t load = atomic_load_explicit(&l->in_flight, memory_order_relaxed) + (is_local(w, l) ? 0 : HAND_OVER_COST);
+    if (wish->has_body && atomic_load_explicit(&l->window_is_low, memory_order_relaxed))
+        load += FULL_WINDOW_COST;
+    return load;
+}
+
 /* The doubtful ones too, or only what is known to live. */
 enum trust { TRUSTED, DOUBTFUL_TOO };
 
@@ -157,9 +167,7 @@ static struct tunnel_line *choose_line(const struct edge_worker *w, const struct
         struct tunnel_line *l = t->view->lines[vc->first_line + (i + start) % vc->n_lines];
         if (!tunnel_line_is_usable(l) || was_tried(wish, l) || (trust == TRUSTED && tunnel_line_is_doubtful(vc->connector, l)))
             continue;
-        uint32_t load = atomic_load_explicit(&l->in_flight, memory_order_relaxed) + (is_local(w, l) ? 0 : HAND_OVER_COST);
-        if (wish->has_body && atomic_load_explicit(&l->window_is_low, memory_order_relaxed))
-            load += FULL_WINDOW_COST;
+        uint32_t load = load_of(w, l, wish);
         if (!best || load < least) {
             best = l;
             least = load;
@@ -230,7 +238,7 @@ static size_t ask_policy(struct edge_worker *w, struct gate_tunnel *t, const str
 
 static void commit(struct edge_worker *w, struct gate_tunnel *t, const struct tunnel_wish *wish, size_t i)
 {
-    if (w->policy->commit && !keyed_tables(w, t, &wish->session))
+    if (w->policy->commit && !wish->asks_only && !keyed_tables(w, t, &wish->session))
         w->policy->commit(t->state, i);
 }
 
@@ -342,6 +350,111 @@ static struct way find_line(const struct gate_tunnel *t, uint64_t id)
     return (struct way){ 0 };
 }
 
+/* --- what is told of a choice --- */
+
+static enum ruled_out line_ruled_out(const struct tunnel_connector *c, const struct tunnel_line *l, const struct tunnel_wish *wish)
+{
+    if (was_tried(wish, l))
+        return RULED_TRIED;
+    switch ((enum line_state)atomic_load_explicit(&l->state, memory_order_relaxed)) {
+    case LINE_SUSPECT: return RULED_SUSPECT;
+    case LINE_DRAINING:
+    case LINE_CLOSED: return RULED_GOING;
+    case LINE_USABLE: break;
+    }
+    if (atomic_load_explicit(&l->sick, memory_order_relaxed))
+        return RULED_SICK;
+    return tunnel_line_is_doubtful(c, l) ? RULED_DOUBTFUL : RULED_IN;
+}
+
+static enum ruled_out connector_ruled_out(const struct gate_tunnel *t, size_t i, const struct tunnel_wish *wish)
+{
+    const struct tunnel_view_connector *vc = &t->view->connectors[i];
+    if (is_drained(vc->connector))
+        return RULED_DRAINED;
+    if (!(t->candidates[i].weight > 0))
+        return RULED_WEIGHT;
+    for (size_t k = 0; k < vc->n_lines; k++)
+        if (line_ruled_out(vc->connector, t->view->lines[vc->first_line + k], wish) == RULED_IN)
+            return RULED_IN;
+    return RULED_EMPTY;
+}
+
+static void list_connector(const struct gate_tunnel *t, struct note_step *s, size_t i, const struct tunnel_wish *wish)
+{
+    const struct view view = { .tunnel = t };
+    bool fresh = false;
+    struct note_candidate *c = decision_list(wish->decision, s, i, &fresh);
+    if (!fresh)
+        return;
+    c->name = decision_add_name(wish->decision, t->view->connectors[i].connector->id);
+    c->ruled_out = (uint8_t)connector_ruled_out(t, i, wish);
+    c->weight = (float)t->candidates[i].weight;
+    c->configured = (float)atomic_load_explicit(&t->view->connectors[i].connector->weight, memory_order_relaxed);
+    c->in_flight = connector_in_flight(&view.steering, i);
+    c->latency_s = (float)connector_latency(&view.steering, i).probe_seconds;
+}
+
+static void list_line(const struct edge_worker *w, struct note_step *s, size_t i, const struct tunnel_connector *connector, const struct tunnel_line *l,
+                      const struct tunnel_wish *wish)
+{
+    char name[32];
+    bool fresh = false;
+    struct note_candidate *c = decision_list(wish->decision, s, i, &fresh);
+    if (!fresh)
+        return;
+    snprintf(name, sizeof name, "%u%s", l->index, is_local(w, l) ? "" : " (another worker's)");
+    c->name = decision_add_name(wish->decision, name);
+    c->ruled_out = (uint8_t)line_ruled_out(connector, l, wish);
+    c->weight = c->configured = 1;
+    c->in_flight = atomic_load_explicit(&l->in_flight, memory_order_relaxed);
+    c->latency_s = (float)nsec_to_seconds(atomic_load_explicit(&l->rtt, memory_order_relaxed));
+    c->score = (float)load_of(w, l, wish);
+}
+
+static size_t index_of(const struct gate_tunnel *t, uint64_t connector)
+{
+    size_t i = 0;
+    while (i < t->view->n_connectors && t->candidates[i].id != connector)
+        i++;
+    return i;
+}
+
+static void tell_line(const struct edge_worker *w, const struct gate_tunnel *t, const struct tunnel_wish *wish, size_t connector, const struct tunnel_line *chosen)
+{
+    const struct tunnel_view_connector *vc = &t->view->connectors[connector];
+    struct note_step *s = decision_add_step(wish->decision, AMONG_LINES, vc->connector->id, "least_busy", vc->n_lines);
+    if (!s)
+        return;
+    s->asked = true;
+    /* The chosen one first, where not all have room. */
+    for (size_t k = 0; k < vc->n_lines; k++)
+        if (t->view->lines[vc->first_line + k] == chosen)
+            s->chosen = (uint32_t)k;
+    if (s->room < s->n)
+        list_line(w, s, s->chosen, vc->connector, chosen, wish);
+    for (size_t k = 0; k < vc->n_lines; k++)
+        list_line(w, s, k, vc->connector, t->view->lines[vc->first_line + k], wish);
+}
+
+/* In the moment of the choice, before the request itself counts. */
+static void tell(const struct edge_worker *w, const struct gate_tunnel *t, const struct tunnel_wish *wish, struct way way)
+{
+    size_t n = t->view->n_connectors, chosen = way.line ? index_of(t, way.connector) : n;
+    struct note_step *s = wish->decision ? decision_add_step(wish->decision, AMONG_CONNECTORS, t->tunnel->name, w->policy->name, n) : NULL;
+    if (!s)
+        return;
+    s->asked = n > 0;
+    s->by_session = chosen < n && (way.connector == wish->session.connector || wish->session.key);
+    s->chosen = chosen < n ? (uint32_t)chosen : NOT_ASKED;
+    if (chosen < n && s->room < s->n)
+        list_connector(t, s, chosen, wish);
+    for (size_t i = 0; i < n; i++)
+        list_connector(t, s, i, wish);
+    if (chosen < n)
+        tell_line(w, t, wish, chosen, way.line);
+}
+
 /* --- the stream --- */
 
 static struct tunnel_opened open_way(struct edge_worker *w, struct way way, struct exchange *ex)
@@ -384,7 +497,8 @@ struct tunnel_opened gate_open(void *edge_worker, struct tunnel *tunnel, struct 
     wish.tried = tried;
     while (wish.n_tried < sizeof tried / sizeof *tried) {
         struct way way = choose(w, t, &wish);
-        if (!way.line)
+        tell(w, t, &wish, way);
+        if (!way.line || wish.asks_only)
             break;
         struct tunnel_opened opened = open_way(w, way, ex);
         if (opened.upstream)

@@ -651,6 +651,8 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
 {
     const struct tunnel_gate *gate = ex->worker->options.gate;
     struct tunnel_wish wish = {
+        .decision = ex->decision,
+        .asks_only = ex->explanation != NULL,
         .line = ex->only_line,
         .tried = ex->lines_tried,
         .n_tried = ex->n_lines_tried,
@@ -666,6 +668,11 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
     if (!gate || !ex->endpoint->edge_tunnel)
         return (struct tunnel_opened){ .reason = REASON_TUNNEL_INACTIVE };
     return gate->open(gate->worker, ex->endpoint->edge_tunnel, ex, &wish);
+}
+
+void exchange_explain_tunnel(struct exchange *ex)
+{
+    open_tunnel(ex);
 }
 
 static void take_tunnel(struct exchange *ex, const struct tunnel_opened *opened)

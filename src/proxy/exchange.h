@@ -132,6 +132,8 @@ bool exchange_read_head(struct exchange *, struct slice bytes);
 void exchange_start(struct exchange *);
 /* A request that is refused before it goes anywhere: answers with that status. */
 void exchange_refuse(struct exchange *, unsigned status, enum reason);
+/* Of an exchange that is explained and whose endpoint is a tunnel: which of its connections would be chosen. */
+void exchange_explain_tunnel(struct exchange *);
 /* Frees an exchange that was never started. */
 void exchange_discard(struct exchange *);
 /* There may be room: a queued exchange chooses again. False: it waits on, at the end of the queue. */

@@ -300,6 +300,8 @@ static void choose_for(struct explanation *x, struct exchange *ex)
     if (x->result != CHOICE_MADE)
         return;
     ex->decision->endpoint = decision_add_text(ex->decision, slice_of(ex->endpoint->id), DECISION_TEXT_MAX);
+    if (ex->endpoint->kind == ENDPOINT_EDGE)
+        exchange_explain_tunnel(ex);
     note_failover(ex);
 }
 

@@ -313,3 +313,21 @@ def test_what_a_weight_is_made_of(serve, make_origin):
 @pytest.mark.parametrize("query", ["host=app.test&request=x", "request="])
 def test_one_question_at_a_time(daemon, query):
     assert daemon.admin("GET", "/v1/explain?" + query).status == 400
+
+
+# --- inside a tunnel ---
+
+def test_inside_a_tunnel(make_edge, origin):
+    edge = make_edge(workers=1)
+    drained, other = (edge.connect(connections=2, url=origin.url).id for _ in range(2))
+    daemon = edge.daemon
+    assert daemon.cli("tunnel", "drain", "ams", "--connector", drained).returncode == 0
+    assert send(daemon, "one").status == 200
+    for told in (explain(daemon), remembered(daemon, "one")):
+        connectors, connections = steps(told, "connectors")[-1], steps(told, "connections")[-1]
+        assert told["connector"] == other and connectors["chosen"] == other and connectors["tunnel"] == "ams"
+        assert "drained" in next(c for c in connectors["candidates"] if c["name"] == drained)["ruled_out"]
+        assert len(connections["candidates"]) == 2 and told["connection"] == connections["chosen"] is not None
+        assert all(c["in_flight"] == 0 for c in connections["candidates"])
+    printed = daemon.cli("explain", "--request", "one").stdout
+    assert f"chooses {other}" in printed and drained in printed
