@@ -21,6 +21,12 @@ static inline struct slice slice_of(const char *text)
     return (struct slice){ text, text ? strlen(text) : 0 };
 }
 
+/* Without its first n bytes; n <= s.n. An empty one may have no address to add to. */
+static inline struct slice slice_from(struct slice s, size_t n)
+{
+    return n ? (struct slice){ s.p + n, s.n - n } : s;
+}
+
 static inline bool slice_eq(struct slice a, struct slice b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

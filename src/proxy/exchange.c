@@ -179,8 +179,7 @@ static void give_rest_of_reply(struct exchange *ex)
         finish(ex, REASON_CLIENT_GONE);
         return;
     }
-    ex->rest.p += taken;
-    ex->rest.n -= (size_t)taken;
+    ex->rest = slice_from(ex->rest, (size_t)taken);
     if (!ex->rest.n)
         end(ex, REASON_NONE, (enum reason)ex->reason);
 }
@@ -216,7 +215,7 @@ static void give_reply(struct exchange *ex, struct reply *reply)
         end(ex, REASON_NONE, reason);
         return;
     }
-    ex->rest = (struct slice){ reply->body.p + taken, reply->body.n - (size_t)taken };
+    ex->rest = slice_from(reply->body, (size_t)taken);
     if (reply->body.p != reply->text)
         return;
     memcpy(ex->reply_text, ex->rest.p, ex->rest.n);
@@ -522,7 +521,7 @@ static void forget_body(struct exchange *ex)
 
 static struct slice unsent_prefix(const struct exchange *ex)
 {
-    return (struct slice){ ex->prefix.p + ex->prefix_sent, ex->prefix.n - ex->prefix_sent };
+    return slice_from(ex->prefix, ex->prefix_sent);
 }
 
 static struct slice unsent_body(const struct exchange *ex)

@@ -153,8 +153,7 @@ static bool keep(struct h1_out *o, const struct h1_writer *w, struct slice s)
 static size_t take_off(struct slice *s, size_t written)
 {
     size_t n = s->n < written ? s->n : written;
-    s->p += n;
-    s->n -= n;
+    *s = slice_from(*s, n);
     return written - n;
 }
 

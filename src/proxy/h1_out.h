@@ -26,11 +26,13 @@ enum { H1_TRAILERS_ROOM = TRAILERS_MAX + 16, H1_SCRATCH_SIZE = BUFFER_LARGE + 32
 
 enum h1_role { H1_REQUEST, H1_RESPONSE };
 
+enum h1_connection { H1_CONNECTION_DEFAULT, H1_CONNECTION_CLOSE, H1_CONNECTION_KEEP_ALIVE };
+
 struct h1_message {
     const struct message_out *out;
     enum h1_role role;
     uint8_t minor;         /* responses: what the client speaks */
-    enum { H1_CONNECTION_DEFAULT, H1_CONNECTION_CLOSE, H1_CONNECTION_KEEP_ALIVE } connection;
+    enum h1_connection connection;
 };
 
 /* Bytes of `body` taken; -1: the connection is broken (stream_failure says how), or the head is larger than the scratch. */

@@ -374,8 +374,7 @@ static void test_dial_hash_changes_with_what_is_dialled(void **state)
                                           "hostname = \"a.example.com\"; sni = \"b.example.com\";",
                                           "hostname = \"a.example.com\"; tls = { verify = false; };",
                                           "hostname = \"a.example.com\"; tls = { ca_file = \"pki/app.pem\"; };",
-                                          "hostname = \"a.example.com\"; tls = { client_cert = \"pki/app.pem\"; client_key = "
-                                          "\"pki/app.key\"; };",
+                                          "hostname = \"a.example.com\"; tls = { client_cert = \"pki/app.pem\"; client_key = \"pki/app.key\"; };",
                                           "address = \"http://a.example.com:443\";" };
     for (size_t i = 1; i < sizeof same / sizeof *same; i++)
         assert_true(dial_hash_of(same[i]) == dial_hash_of(same[0]));

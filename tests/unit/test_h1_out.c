@@ -61,7 +61,7 @@ static void test_response_head_framing(void **state)
     static const struct {
         enum http_body body;
         bool has_length, upgrade;
-        int connection;
+        enum h1_connection connection;
         const char *expected;
     } cases[] = {
         { BODY_NONE, false, false, H1_CONNECTION_DEFAULT, "HTTP/1.1 200 OK\r\n\r\n" },
@@ -156,8 +156,7 @@ static void push(struct pipe *p, struct slice body, bool end, size_t gulp, bool 
         ssize_t n = first ? h1_out_head(&p->out, &p->stream, &p->writer, m, body, end) : h1_out_body(&p->out, &p->stream, &p->writer, body, end);
         first = false;
         assert_true(n >= 0 && (size_t)n <= body.n);
-        body.p += n;
-        body.n -= (size_t)n;
+        body = slice_from(body, (size_t)n);
         if (!body.n)
             return;
         drain(p, gulp);

@@ -4,8 +4,15 @@
 struct place {
     float latitude, longitude;
 };
-static const struct place AMSTERDAM = { 52.37f, 4.90f }, FRANKFURT = { 50.11f, 8.68f }, SYDNEY = { -33.87f, 151.21f }, ASHBURN = { 39.04f, -77.49f },
-                          NOWHERE = { NAN, NAN }, FIJI = { -17.7f, 178.0f }, SAMOA = { -13.8f, -171.8f }, POLE = { 90, 0 };
+/* Macros, since an initializer of a table must be constant. */
+#define AMSTERDAM { 52.37f, 4.90f }
+#define FRANKFURT { 50.11f, 8.68f }
+#define SYDNEY { -33.87f, 151.21f }
+#define ASHBURN { 39.04f, -77.49f }
+#define NOWHERE { NAN, NAN }
+#define FIJI { -17.7f, 178.0f }
+#define SAMOA { -13.8f, -171.8f }
+#define POLE { 90, 0 }
 
 static void put(struct group_under_test *g, size_t i, struct place p)
 {
@@ -73,10 +80,10 @@ static void test_equally_near_ones_share_by_weight(void **state)
     for (unsigned known = 0; known < 2; known++) {
         struct group_under_test *g = group_new("proximity", NULL, 0, 4);
         for (unsigned i = 0; i < 4; i++) {
-            put(g, i, known ? AMSTERDAM : NOWHERE);
+            put(g, i, known ? (struct place)AMSTERDAM : (struct place)NOWHERE);
             g->candidates[i].weight = weights[i];
         }
-        look_from(g, SYDNEY);
+        look_from(g, (struct place)SYDNEY);
         group_update(g);
         assert_shares(g);
         group_free(g);
@@ -102,11 +109,11 @@ static void test_scores_are_kilometres(void **state)
     double scores[4];
 
     (void)state;
-    put(g, 0, AMSTERDAM);
-    put(g, 1, FRANKFURT);
-    put(g, 2, SYDNEY);
+    put(g, 0, (struct place)AMSTERDAM);
+    put(g, 1, (struct place)FRANKFURT);
+    put(g, 2, (struct place)SYDNEY);
     group_strike_out(g, 2, true);
-    look_from(g, AMSTERDAM);
+    look_from(g, (struct place)AMSTERDAM);
     group_update(g);
     assert_int_equal(g->policy->choose(g->worker, &g->request, &g->view, scores), 0);
     assert_true(fabs(scores[0]) < 1 && fabs(scores[1] - 364) < 5 && isnan(scores[2]) && fabs(scores[3] - 20015) < 1);
