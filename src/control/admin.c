@@ -28,7 +28,7 @@ struct route {
 };
 
 #define CFD_TUNNELS "/client/v4/accounts/{}/cfd_tunnel"
-#define CFD_LIST_PARAMETERS "name name_prefix include_prefix exclude_prefix uuid is_deleted existed_at status page per_page "
+#define CFD_LIST_PARAMETERS "name name_prefix include_prefix exclude_prefix uuid is_deleted existed_at was_active_at was_inactive_at status page per_page "
 
 static const struct route routes[] = {
     { METHOD_GET, "/", .handle = handle_get_page },

@@ -127,6 +127,19 @@ static nsec_t time_of(const char *rfc3339)
     return strptime(rfc3339, "%Y-%m-%dT%H:%M:%S", &t) ? (nsec_t)timegm(&t) * NSEC_PER_SEC : 0;
 }
 
+/* Only the last change is kept: of what was before it nothing is said. */
+static bool is_so_since(const json_t *ours, const char *key, nsec_t at)
+{
+    const char *since = json_string_value(json_object_get(ours, key));
+    return since && time_of(since) <= at;
+}
+
+static bool was_inactive(const json_t *ours, nsec_t at)
+{
+    bool never_active = strcmp(text_of(ours, "status"), "inactive") == 0;
+    return is_so_since(ours, "conns_inactive_at", at) || (never_active && is_so_since(ours, "created_at", at));
+}
+
 static bool matches(const json_t *ours, const struct cfd_filter *f)
 {
     const char *name = text_of(ours, "name");
@@ -136,6 +149,10 @@ static bool matches(const json_t *ours, const struct cfd_filter *f)
     if (!starts(name, f->prefix) || (*f->not_prefix && starts(name, f->not_prefix)))
         return false;
     if (*f->status && strcmp(status_of(ours), f->status) != 0)
+        return false;
+    if (f->was_active_at && !is_so_since(ours, "conns_active_at", f->was_active_at))
+        return false;
+    if (f->was_inactive_at && !was_inactive(ours, f->was_inactive_at))
         return false;
     return f->existed_at == 0 || time_of(text_of(ours, "created_at")) <= f->existed_at;
 }

@@ -17,6 +17,7 @@ struct cfd_filter { /* "": any */
     char status[16];
     bool deleted;              /* only deleted ones, of which nothing is kept */
     nsec_t existed_at;         /* wall; 0: any time */
+    nsec_t was_active_at, was_inactive_at; /* likewise: with connections then, or without, as far back as its present state is known to reach */
     unsigned page, per_page;   /* from 1 */
 };
 

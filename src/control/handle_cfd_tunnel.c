@@ -56,17 +56,17 @@ static json_t *find(const struct request *r)
 
 /* --- lists --- */
 
-static bool take_time(const struct request *r, nsec_t *out)
+static bool take_time(const struct request *r, const char *name, nsec_t *out)
 {
     char text[64];
     struct tm t = { 0 };
 
-    if (!request_parameter(r, "existed_at", text, sizeof text))
+    if (!request_parameter(r, name, text, sizeof text))
         return false;
     if (!*text)
         return true;
     if (!strptime(text, "%Y-%m-%dT%H:%M:%S", &t)) {
-        request_refuse(r, 400, "existed_at must be a time such as 2026-11-24T16:00:00Z");
+        request_refuse(r, 400, "%s must be a time such as 2026-11-24T16:00:00Z", name);
         return false;
     }
     *out = (nsec_t)timegm(&t) * NSEC_PER_SEC;
@@ -84,7 +84,8 @@ static bool take_filter(const struct request *r, struct cfd_filter *f)
         !request_parameter(r, "include_prefix", included, sizeof included) ||
         !request_parameter(r, "exclude_prefix", f->not_prefix, sizeof f->not_prefix) ||
         !request_parameter(r, "uuid", f->id, sizeof f->id) || !request_parameter(r, "status", f->status, sizeof f->status) ||
-        !request_flag(r, "is_deleted", &f->deleted) || !take_time(r, &f->existed_at) ||
+        !request_flag(r, "is_deleted", &f->deleted) || !take_time(r, "existed_at", &f->existed_at) ||
+        !take_time(r, "was_active_at", &f->was_active_at) || !take_time(r, "was_inactive_at", &f->was_inactive_at) ||
         !request_number(r, "page", 1, 1000000, &f->page) || !request_number(r, "per_page", 1, CFD_PER_PAGE_MAX, &f->per_page))
         return false;
     if (!*f->prefix)

@@ -312,6 +312,8 @@ static void lists_have_pages(void **state)
         { "?is_deleted=true", "", 1, 1000, 0, 0, 0 },
         { "?include_prefix=f&exclude_prefix=fi", "fra", 1, 1000, 1, 1, 1 },
         { "?existed_at=2001-01-01T00:00:00Z&status=inactive", "filed", 1, 1000, 1, 1, 1 },
+        { "?was_active_at=2101-01-01T00:00:00Z", "", 1, 1000, 0, 0, 0 },
+        { "?was_inactive_at=2101-01-01T00:00:00Z&name=ams", "ams", 1, 1000, 1, 1, 1 },
     };
     struct control *c = *state;
 
@@ -353,6 +355,8 @@ static void refusals_in_envelopes(void **state)
         { METHOD_GET, CFD "?page=0", "", 400, 1002, "page" },
         { METHOD_GET, CFD "?nonsense=1", "", 400, 1002, "nonsense" },
         { METHOD_GET, CFD "?existed_at=never", "", 400, 1002, "existed_at" },
+        { METHOD_GET, CFD "?was_active_at=never", "", 400, 1002, "was_active_at" },
+        { METHOD_GET, CFD "?was_inactive_at=never", "", 400, 1002, "was_inactive_at" },
         { METHOD_GET, CFD "/" NOBODY, "", 404, 1003, NOBODY },
         { METHOD_GET, CFD "/ams", "", 404, 1003, "ams" },
         { METHOD_GET, CFD "/" NOBODY "/token", "", 404, 1003, NOBODY },

@@ -113,12 +113,17 @@ static void lists_by_table(void **state)
         { { .status = "healthy", .page = 1, .per_page = 10 }, "app-2", 1 },
         { { .status = "down", .page = 1, .per_page = 10 }, "fra", 1 },
         { { .deleted = true, .page = 1, .per_page = 10 }, "", 0 },
+        { { .was_active_at = 1795262400 * NSEC_PER_SEC /* 2026-11-21T12:00:00Z */, .page = 1, .per_page = 10 }, "app-2", 1 },
+        { { .was_active_at = 1795262399 * NSEC_PER_SEC, .page = 1, .per_page = 10 }, "", 0 },
+        { { .was_inactive_at = 1795262400 * NSEC_PER_SEC, .page = 1, .per_page = 10 }, "app-1 fra", 2 },
+        { { .was_inactive_at = 1795262399 * NSEC_PER_SEC, .page = 1, .per_page = 10 }, "app-1", 1 },
+        { { .was_inactive_at = 1795175999 * NSEC_PER_SEC, .page = 1, .per_page = 10 }, "", 0 },
         { { .existed_at = 1795176000 * NSEC_PER_SEC /* 2026-11-20T12:00:00Z */, .page = 1, .per_page = 10 }, "app-1 fra", 2 },
     };
     json_t *all =
-        read("[{\"id\":\"c1744f8b-faa1-48a4-9e5c-02ac92146703\",\"name\":\"fra\",\"status\":\"unknown\",\"created_at\":null},"
+        read("[{\"id\":\"c1744f8b-faa1-48a4-9e5c-02ac92146703\",\"name\":\"fra\",\"status\":\"unknown\",\"created_at\":null,\"conns_inactive_at\":\"2026-11-21T12:00:00Z\"},"
              "{\"id\":\"c1744f8b-faa1-48a4-9e5c-02ac92146702\",\"name\":\"app-2\",\"status\":\"healthy\",\"created_at\":\"2026-11-"
-             "21T00:00:00Z\"},"
+             "21T00:00:00Z\",\"conns_active_at\":\"2026-11-21T12:00:00Z\",\"conns_inactive_at\":null},"
              "{\"id\":\"c1744f8b-faa1-48a4-9e5c-02ac92146701\",\"name\":\"app-1\",\"status\":\"inactive\",\"created_at\":\"2026-11-"
              "20T12:00:00Z\"}]");
     (void)state;
