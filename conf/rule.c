@@ -4,6 +4,7 @@
 
 #include <pcre2.h>
 #include <string.h>
+#include <strings.h>
 
 /* --- what must hold --- */
 
@@ -43,16 +44,32 @@ static void check_listeners(struct loader *l, const struct members *m, const str
             conf_error(l, member_place(m, "listeners"), "no listener has the address \"%s\"", listeners->items[i]);
 }
 
+/* Methods are compared as they are sent, so that one in small letters would never be seen. */
+static void check_methods(struct loader *l, const struct members *m, const struct texts *methods)
+{
+    static const char *const usual[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
+    for (size_t i = 0; i < methods->n; i++)
+        for (size_t j = 0; methods->items[i] && j < sizeof usual / sizeof *usual; j++)
+            if (strcasecmp(methods->items[i], usual[j]) == 0 && strcmp(methods->items[i], usual[j]) != 0)
+                conf_error(l, member_place(m, "methods"), "no request has the method \"%s\": did you mean \"%s\"?", methods->items[i], usual[j]);
+}
+
 void finish_rule_match(struct loader *l, const struct members *m, void *object)
 {
     struct rule *rule = object;
     rule->match.hosts = rule->balancer.hostnames;
     compile_pattern(l, m, &rule->match);
     check_prefixes(l, m, &rule->match.path_prefixes);
+    check_methods(l, m, &rule->match.methods);
     check_listeners(l, m, &rule->match.listeners);
 }
 
 /* --- what comes of it --- */
+
+static bool leads_elsewhere(unsigned status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
 
 void finish_rule_response(struct loader *l, const struct members *m, void *object)
 {
@@ -60,6 +77,8 @@ void finish_rule_response(struct loader *l, const struct members *m, void *objec
     bool redirects = r->status >= 300 && r->status < 400 && r->status != 304;
     if (r->location && !redirects)
         conf_error(l, member_place(m, "location"), "`location` needs a `status` of a redirect, such as 302");
+    if (!r->location && leads_elsewhere((unsigned)r->status))
+        conf_error(l, member_place(m, "status"), "a redirect needs a `location`");
     if (r->status == 304)
         conf_error(l, member_place(m, "status"), "304 is for whoever knows what the client has");
     if ((r->body || r->content_type) && r->status == 204)
