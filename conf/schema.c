@@ -397,6 +397,9 @@ static const struct conf_key pool_keys[] = {
       .help = "What goes to other pools, for as long as the pool is overloaded." },
     { "slow_start", DURATION(struct pool, slow_start), .fallback = "30s", .most = "1h",
       .help = "In which a recovered endpoint's share grows from 10 %. \"0s\": off." },
+    { "connection_scaling", COUNT(struct pool, connection_scaling), .fallback = "0", .most = "100",
+      .help = "Connections with which a tunnel of our edge counts as its endpoint's weight says: with twice as many it weighs twice as much, with half of them half. "
+              "0: weights do not depend on connections." },
     { "panic", NUMBER(struct pool, panic), .fallback = "0.3", .least = "0", .most = "1",
       .help = "Share of the pool that `passive` never takes out; at least one endpoint." },
     { "latitude", COORDINATE(struct pool, latitude), .least = "-90", .most = "90", .help = "Where it is, for policies that ask." },

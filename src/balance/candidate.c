@@ -98,12 +98,20 @@ bool endpoint_is_ramping(const struct endpoint *e, nsec_t now)
     return slow_start_share(e, now) < 1;
 }
 
+static double connections_share(const struct endpoint *e)
+{
+    uint32_t usable = e->pool->connection_scaling && e->edge_tunnel ? atomic_load_explicit(&e->edge_tunnel->usable, memory_order_acquire) : 0;
+
+    return usable ? (double)usable / e->pool->connection_scaling : 1;
+}
+
 struct weight endpoint_weigh(const struct endpoint *e, nsec_t now, bool ramp)
 {
     return (struct weight){
         .configured = e->weight,
         .given = atomic_load_explicit(&e->live->weight_override, memory_order_relaxed),
         .slow_start = ramp ? slow_start_share(e, now) : 1,
+        .connections = connections_share(e),
     };
 }
 

@@ -44,16 +44,17 @@ enum { ASSUME_ENABLED = 1, ASSUME_CONNECTED = 2 };
 enum usability endpoint_usability_assuming(const struct endpoint *, unsigned assumed, nsec_t now);
 
 /* All that makes an endpoint's weight: the file's or the operator's, times the slow start's share (linear from 10 % over the pool's
- * slow_start). `ramp`: whether slow start applies (not where fewer than two endpoints are usable). */
+ * slow_start), times the connections of its tunnel over the pool's connection_scaling. `ramp`: whether slow start applies (not where fewer than two endpoints are usable). */
 struct weight {
     double configured;
     double given;      /* by the operator, in place of that; NaN: nothing */
     double slow_start; /* 1: it is over, or does not apply */
+    double connections; /* 1 where they don't matter, or there are none: then it is no candidate anyway */
 };
 struct weight endpoint_weigh(const struct endpoint *, nsec_t now, bool ramp);
 static inline double weight_total(const struct weight *w)
 {
-    return (isnan(w->given) ? w->configured : w->given) * w->slow_start;
+    return (isnan(w->given) ? w->configured : w->given) * w->slow_start * w->connections;
 }
 double endpoint_weight(const struct endpoint *, nsec_t now, bool ramp);
 bool endpoint_is_ramping(const struct endpoint *, nsec_t now);

@@ -187,6 +187,7 @@ struct pool {
     struct load_shedding shedding;
     struct tally *shed;       /* requests; attached before publishing, one reference; NULL: not counted */
     nsec_t slow_start;
+    unsigned connection_scaling; /* connections with which a tunnel of our edge has its endpoint's weight; 0: weights don't follow those */
     double panic;             /* share of the pool, 0-1, that passive signals alone can't take below; see balance/outlier.h */
     float latitude, longitude;
     struct source at;

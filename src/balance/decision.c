@@ -147,8 +147,7 @@ struct note_candidate *decision_list(struct decision *d, struct note_step *s, si
     if (!*fresh)
         return found;
     found = (struct note_candidate *)at(d, s->candidates) + s->listed++;
-    *found = (struct note_candidate){ .index = (uint32_t)index, .in_flight = NOT_ASKED, .connections = NOT_ASKED, .given = NAN, .slow_start = 1, .score = NAN, .latency_s = NAN,
-                                      .distance_km = NAN };
+    *found = (struct note_candidate){ .index = (uint32_t)index, .in_flight = NOT_ASKED, .connections = NOT_ASKED, .given = NAN, .slow_start = 1, .connections_share = 1, .score = NAN, .latency_s = NAN };
     return found;
 }
 

@@ -72,10 +72,9 @@ struct note_candidate {
     uint8_t condition;   /* enum condition in candidate.h; of endpoints */
     uint8_t ejected_for; /* enum reason */
     float weight;        /* all factors together; 0: out */
-    float configured, given /* NaN: nothing */, slow_start;
+    float configured, given /* NaN: nothing */, slow_start, connections_share;
     float score;         /* the policy's; NaN: none */
     float latency_s;     /* NaN: unknown, or nobody looked */
-    float distance_km;   /* NaN: unknown */
 };
 
 struct note_step {

@@ -115,7 +115,8 @@ static bool recount(struct tunnel *t)
 {
     uint32_t now = count_usable(t->view);
     uint32_t before = atomic_exchange_explicit(&t->usable, now, memory_order_acq_rel);
-    return (now > 0) != (before > 0);
+    bool weighs_otherwise = now != before && atomic_load_explicit(&t->scales, memory_order_relaxed);
+    return weighs_otherwise || (now > 0) != (before > 0);
 }
 
 bool tunnel_set_view(struct tunnel *t, struct tunnel_view *v)

@@ -86,6 +86,7 @@ struct tunnel {
     char name[TUNNEL_NAME_SIZE];
     _Atomic uint8_t status;         /* enum tunnel_status; control */
     _Atomic uint32_t usable;        /* lines that a new stream may go to; 0: the tunnel is no candidate */
+    _Atomic bool scales;            /* control: some endpoint's weight follows `usable`; never taken back */
     _Atomic uint64_t version;       /* moves with each new view, and when control counts anew: drains and weights are read again */
     pthread_mutex_t lock;           /* guards `view` and the counting of `usable`; taken when somebody comes or goes, never per request */
     struct tunnel_view *view;       /* never NULL */
@@ -99,7 +100,8 @@ struct tunnel *tunnel_ref(struct tunnel *);
 void tunnel_unref(struct tunnel *); /* NULL is fine */
 /* One reference to the present view. Any thread. */
 struct tunnel_view *tunnel_get_view(struct tunnel *);
-/* Takes the view over. Control thread. True if the tunnel became usable by it, or ceased to be: the caller moves the epoch. */
+/* Takes the view over. Control thread. True if the tunnel became usable by it, or ceased to be, or if a weight follows from it: the caller moves
+ * the epoch. */
 bool tunnel_set_view(struct tunnel *, struct tunnel_view *);
 /* The line's owner, or control for `sick`, `drained_at` and `weight` (0: no new stream): sets it and counts anew. True as above. */
 bool tunnel_set_line_state(struct tunnel *, struct tunnel_line *, enum line_state);

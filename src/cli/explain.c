@@ -67,17 +67,16 @@ static void add_paragraph(struct text *out, const char *first, const char *words
 
 /* --- candidates --- */
 
-enum column { MARK, CANDIDATE, WEIGHT, IN_FLIGHT, CONNECTIONS, LATENCY, DISTANCE, SCORE, NOTE, N_COLUMNS };
+enum column { MARK, CANDIDATE, WEIGHT, IN_FLIGHT, CONNECTIONS, LATENCY, SCORE, NOTE, N_COLUMNS };
 static const struct table_column all_columns[] = {
     [MARK] = { " ", ALIGN_LEFT },           [CANDIDATE] = { "CANDIDATE", ALIGN_LEFT },      [WEIGHT] = { "WEIGHT", ALIGN_RIGHT },
     [IN_FLIGHT] = { "IN FLIGHT", ALIGN_RIGHT }, [CONNECTIONS] = { "CONNECTIONS", ALIGN_RIGHT }, [LATENCY] = { "LATENCY", ALIGN_RIGHT },
-    [DISTANCE] = { "DISTANCE", ALIGN_RIGHT }, [SCORE] = { "SCORE", ALIGN_RIGHT },           [NOTE] = { "NOTE", ALIGN_LEFT },
+    [SCORE] = { "SCORE", ALIGN_RIGHT },     [NOTE] = { "NOTE", ALIGN_LEFT },
 };
 
 static const json_t *figure(const json_t *candidate, enum column column)
 {
-    static const char *const keys[] = { [WEIGHT] = "weight", [IN_FLIGHT] = "in_flight", [CONNECTIONS] = "connections", [LATENCY] = "latency_ms",
-                                        [DISTANCE] = "distance_km", [SCORE] = "score" };
+    static const char *const keys[] = { [WEIGHT] = "weight", [IN_FLIGHT] = "in_flight", [CONNECTIONS] = "connections", [LATENCY] = "latency_ms", [SCORE] = "score" };
     return json_object_get(candidate, keys[column]);
 }
 
@@ -160,12 +159,6 @@ static void add_figure(struct table *t, const json_t *c, enum column column)
     case LATENCY: format_add_milliseconds(t, value); break;
     case IN_FLIGHT:
     case CONNECTIONS: format_add_count(t, value); break;
-    case DISTANCE:
-        if (json_is_number(value))
-            table_addf(t, TONE_PLAIN, "%.0f km", json_number_value(value));
-        else
-            table_add(t, TONE_PLAIN, NULL);
-        break;
     default:
         if (json_is_number(value))
             table_addf(t, TONE_PLAIN, "%.4g", json_number_value(value));

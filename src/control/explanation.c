@@ -36,7 +36,8 @@ static json_t *told_text(const struct told *t, uint32_t position)
 
 static json_t *factors_json(const struct note_candidate *c)
 {
-    return json_pack("{s:o, s:o, s:o}", "configured", figure(c->configured), "override", figure(c->given), "slow_start", figure(c->slow_start));
+    return json_pack("{s:o, s:o, s:o, s:o}", "configured", figure(c->configured), "override", figure(c->given), "slow_start", figure(c->slow_start),
+                     "connections", figure(c->connections_share));
 }
 
 static json_t *candidate_json(const struct told *t, const struct note_step *s, const struct note_candidate *c)

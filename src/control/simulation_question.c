@@ -33,8 +33,9 @@ static void attach_tunnel(struct endpoint *e, const struct endpoint *before)
     bool exists = !before || before->edge_tunnel;
     if (e->kind != ENDPOINT_EDGE || !exists)
         return;
+    unsigned connections_supposed = e->pool->connection_scaling ? e->pool->connection_scaling : 1;
     e->edge_tunnel = tunnel_new(before ? before->edge_tunnel->id : e->tunnel, before ? before->edge_tunnel->name : e->tunnel);
-    atomic_store(&e->edge_tunnel->usable, before ? atomic_load(&before->edge_tunnel->usable) : 1);
+    atomic_store(&e->edge_tunnel->usable, before ? atomic_load(&before->edge_tunnel->usable) : connections_supposed);
     atomic_store(&e->edge_tunnel->status, before ? atomic_load(&before->edge_tunnel->status) : TUNNEL_HEALTHY);
 }
 

@@ -236,6 +236,8 @@ void tunnels_attach(struct tunnels *t, struct config *config)
         struct endpoint *endpoint = config->endpoints[i];
         struct tunnel *tunnel = endpoint->kind == ENDPOINT_EDGE ? tunnels_find(t, endpoint->tunnel) : NULL;
         endpoint->edge_tunnel = tunnel ? tunnel_ref(tunnel) : NULL;
+        if (tunnel && endpoint->pool->connection_scaling)
+            atomic_store_explicit(&tunnel->scales, true, memory_order_relaxed);
     }
 }
 

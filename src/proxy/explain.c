@@ -188,6 +188,7 @@ static struct note_candidate *listed(struct explain_step *s, size_t i)
     c->configured = (float)standing->weight.configured;
     c->given = (float)standing->weight.given;
     c->slow_start = (float)standing->weight.slow_start;
+    c->connections_share = (float)standing->weight.connections;
     return c;
 }
 

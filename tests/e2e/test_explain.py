@@ -1,5 +1,6 @@
 """`penstock explain`: which endpoint a request would get, and why."""
 
+import collections
 import json
 from urllib.parse import quote, urlencode
 
@@ -331,3 +332,25 @@ def test_inside_a_tunnel(make_edge, origin):
         assert all(c["in_flight"] == 0 for c in connections["candidates"])
     printed = daemon.cli("explain", "--request", "one").stdout
     assert f"chooses {other}" in printed and drained in printed
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_weight_by_connections(make_edge, make_origin, workers):
+    """Twice the connectors, twice the share; it follows as they come and go."""
+    edge = make_edge("ams", "fra", workers=workers, pool={"connection_scaling": 2, "endpoint_steering": {"policy": "round_robin"}, "slow_start": "0s"})
+    origins = {name: make_origin(name) for name in ("ams", "fra")}
+    second = [edge.connect(name, connections=2, url=origins[name].url) for name in ("ams", "fra", "ams")][-1]
+
+    def shares(count):
+        return collections.Counter(send(edge.daemon, f"r{i}").body.decode().strip() for i in range(count))
+
+    def weights():
+        return {c["name"]: (c["weight"], c["weight_factors"]["connections"]) for c in steps(explain(edge.daemon), "endpoints")[-1]["candidates"]}
+
+    assert weights() == {"pool/ams": (2, 2), "pool/fra": (1, 1)}
+    assert "weight: 1 × 2 for its connections" in edge.daemon.cli("explain", "--host", "app.test").stdout
+    counts = shares(90)
+    assert abs(counts["ams"] - 60) <= workers and counts["ams"] + counts["fra"] == 90
+    second.stop()
+    wait_until(lambda: weights() == {"pool/ams": (1, 1), "pool/fra": (1, 1)})
+    assert abs(shares(60)["ams"] - 30) <= workers

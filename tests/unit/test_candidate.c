@@ -109,6 +109,27 @@ static void test_the_operators_weight_beats_the_files(void **state)
     pool_free(p);
 }
 
+static void test_weight_by_connections(void **state)
+{
+    static const struct { unsigned scaling; uint32_t usable; double weight; } rows[] = {
+        { 0, 8, 3 }, { 4, 4, 3 }, { 4, 8, 6 }, { 4, 1, 0.75 }, { 100, 1, 0.03 },
+        { 4, 0, 3 }, /* absent, which is not the same as of no weight */
+    };
+    struct pool_under_test *p = pool_new(2);
+
+    (void)state;
+    give_tunnel(&p->endpoints[0], &(struct circumstances){ .tunnel = CONNECTED });
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        p->pool.connection_scaling = rows[i].scaling;
+        p->endpoints[0].weight = p->endpoints[1].weight = 3;
+        atomic_store(&p->endpoints[0].edge_tunnel->usable, rows[i].usable);
+        assert_true(fabs(endpoint_weight(&p->endpoints[0], START, true) - rows[i].weight) < 1e-9);
+        assert_true(endpoint_weight(&p->endpoints[1], START, true) == 3); /* it is no tunnel */
+    }
+    assert_int_equal(endpoint_usability(&p->endpoints[0], START), USABLE_ABSENT);
+    pool_free(p);
+}
+
 static void test_slow_start(void **state)
 {
     static const struct { nsec_t after; double share; } rows[] = {
@@ -397,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_usability),
         cmocka_unit_test(test_an_ejection_ends_by_the_clock),
         cmocka_unit_test(test_the_operators_weight_beats_the_files),
+        cmocka_unit_test(test_weight_by_connections),
         cmocka_unit_test(test_slow_start),
         cmocka_unit_test(test_no_slow_start_at_the_start),
         cmocka_unit_test(test_no_slow_start_alone),

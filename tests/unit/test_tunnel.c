@@ -197,6 +197,23 @@ static void test_views_follow_each_other(void **state)
     let_go(&three);
 }
 
+static void test_each_connection_is_news_where_weights_follow(void **state)
+{
+    struct tunnel *t = tunnel_new(ID, "ams");
+    struct connected one, three;
+    (void)state;
+    connect_all(&one, 1, 1);
+    connect_all(&three, 3, 4);
+    atomic_store(&t->scales, true);
+    assert_true(tunnel_set_view(t, view_of(&one)));
+    assert_true(tunnel_set_view(t, view_of(&three)));
+    assert_true(tunnel_set_line_state(t, three.lines[1][2], LINE_SUSPECT));
+    assert_false(tunnel_set_line_state(t, three.lines[1][2], LINE_CLOSED));
+    tunnel_unref(t);
+    let_go(&one);
+    let_go(&three);
+}
+
 /* --- who holds what --- */
 
 static void test_a_view_outlives_what_it_shows(void **state)
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_a_new_one_has_nobody),
         cmocka_unit_test(test_what_counts_as_usable),
         cmocka_unit_test(test_views_follow_each_other),
+        cmocka_unit_test(test_each_connection_is_news_where_weights_follow),
         cmocka_unit_test(test_a_view_outlives_what_it_shows),
         cmocka_unit_test(test_threads_share_it),
     };
