@@ -290,7 +290,7 @@ void pool_list_fill_candidates(const struct pool_list *list, enum usability leve
         if (standings)
             standings[i] = (struct candidacy){
                 .ruled_out = (uint8_t)pool_ruled_out(pool, usable, weight),
-                .weight = { .configured = weight, .given = (double)NAN, .slow_start = 1 },
+                .weight = { .configured = weight, .given = (double)NAN, .slow_start = 1, .connections = 1 },
             };
     }
 }

@@ -326,10 +326,13 @@ static void test_pools_as_candidates(void **state)
 {
     struct balancer_under_test *b = balancer_new(1);
     struct steering_candidate out[2];
+    struct candidacy standings[2];
 
     (void)state;
-    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, START, out, NULL);
+    pool_list_fill_candidates(&b->list, USABLE_HEALTHY, START, out, standings);
     assert_true(out[0].weight == 0.7 && out[1].weight == 0.3);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(weight_total(&standings[i].weight) == out[i].weight);
     assert_true(out[0].id == 1 && out[1].id == 2 && out[1].order == 1 && out[0].latitude == 52.0F);
     endpoint_set_health(live_of(b->first, 0), HEALTH_DOWN, START);
     pool_list_fill_candidates(&b->list, USABLE_UNKNOWN, START, out, NULL);
