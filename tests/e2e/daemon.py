@@ -16,8 +16,11 @@ PENSTOCK = os.environ.get("PENSTOCK", str(Path(__file__).resolve().parents[2] / 
 REPORT = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|: runtime error: |Assertion .* failed")
 START_TIMEOUT = 20
 
-# Below the range that the kernel takes for outgoing connections, and apart for each process of tests.
-_ports = itertools.count(random.Random(os.getpid()).randrange(10000, 30000))
+# Below the range that the kernel takes for outgoing connections, and a part of its own for each process of one run of tests.
+_PORTS = range(10000, 32000)
+_SHARE = len(_PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_FIRST = _PORTS.start + _SHARE * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_turns = itertools.count(random.Random(os.getpid()).randrange(_SHARE))
 
 
 def is_sanitized():
@@ -26,10 +29,10 @@ def is_sanitized():
 
 
 def free_port():
-    for port in _ports:
+    for turn in _turns:
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", 10000 + port % 22000))
+                probe.bind(("127.0.0.1", _FIRST + turn % _SHARE))
             except OSError:
                 continue
             return probe.getsockname()[1]

@@ -120,13 +120,13 @@ def test_without_a_trace(serve, make_origin):
 
     def known():
         return [(e["id"], e["state"], e["in_flight"], e["requests"]) for pool in daemon.status()["pools"] for e in pool["endpoints"]]
-    wait_until(lambda: all(in_flight == 0 for _, _, in_flight, _ in known()))
+    wait_until(lambda: all((in_flight, requests) == (0, 1) for _, _, in_flight, requests in known()))
     before = known()
     simulate(daemon, "--down", "pool", "--rate", "50", status=1)
     assert known() == before and daemon.pool("pool")["state"] == "healthy"
     assert not any(event["type"] in ("endpoint.down", "pool.critical") for event in daemon.events())
     assert [daemon.get().body for _ in range(3)] == first
-    assert daemon.metric("penstock_requests_total") == 6
+    wait_until(lambda: daemon.metric("penstock_requests_total") == 6)
 
 
 def two_pools(origins, **lb):
@@ -171,7 +171,7 @@ def test_rules_and_their_pools(serve, make_origin, sample):
 
 def test_load_that_the_others_get(serve, make_origin):
     origins = [make_origin(name) for name in "abc"]
-    daemon = serve(*(endpoint(o, max_in_flight=1) for o in origins), pool=IN_TURN, timeouts={"queue": "100ms"})
+    daemon = serve(*(endpoint(o, max_in_flight=1) for o in origins), pool=IN_TURN, timeouts={"queue": "500ms"})
     told = simulate(daemon, "--down", "pool/a", "--rate", "10")
     load = {e["endpoint"]: e for e in told["endpoints"]}
     assert load["pool/b"]["requests_per_second"]["then"] == pytest.approx(5, rel=0.2) and load["pool/a"]["assumed"] == "down"
