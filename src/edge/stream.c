@@ -303,24 +303,13 @@ static void resume(struct edge_stream *s)
     edge_connection_wants_flush(s->connection);
 }
 
-static bool keep_lines(struct edge_stream *s, struct buffer **kept, struct slice lines)
-{
-    if (!lines.n)
-        return true;
-    if ((!*kept && !(*kept = buffer_take(buffers_of(s), TRAILERS_MAX))) || (*kept)->end + lines.n > TRAILERS_MAX)
-        return false;
-    memcpy((*kept)->data + (*kept)->end, lines.p, lines.n);
-    (*kept)->end += (uint32_t)lines.n;
-    return true;
-}
-
 static ssize_t take_body(struct edge_stream *s, struct slice body, bool end)
 {
     size_t n = keep_payload(s, body);
     s->out_full = n < body.n;
     if (end && n == body.n) {
         s->out_end = true;
-        keep_lines(s, &s->out_trailers, s->user_ops->request_trailers(s->user));
+        trailers_keep(buffers_of(s), &s->out_trailers, s->user_ops->request_trailers(s->user));
     }
     resume(s);
     return (ssize_t)n;
@@ -440,7 +429,7 @@ static void add_trailer(struct edge_stream *s, struct slice name, struct slice v
     bounded_add(&out, value);
     bounded_add(&out, SLICE("\r\n"));
     if (!out.overflow)
-        keep_lines(s, &s->trailers, (struct slice){ out.p, out.n });
+        trailers_keep(buffers_of(s), &s->trailers, (struct slice){ out.p, out.n });
 }
 
 void edge_stream_on_header(struct edge_stream *s, struct slice name, struct slice value)

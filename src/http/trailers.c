@@ -69,3 +69,14 @@ size_t trailers_clean(char *lines, size_t n)
     }
     return kept;
 }
+
+bool trailers_keep(struct buffer_pool *pool, struct buffer **kept, struct slice lines)
+{
+    if (!lines.n)
+        return true;
+    if ((!*kept && !(*kept = buffer_take(pool, TRAILERS_MAX))) || (*kept)->end + lines.n > TRAILERS_MAX)
+        return false;
+    memcpy((*kept)->data + (*kept)->end, lines.p, lines.n);
+    (*kept)->end += (uint32_t)lines.n;
+    return true;
+}

@@ -3,6 +3,7 @@
 #ifndef PENSTOCK_HTTP_TRAILERS_H
 #define PENSTOCK_HTTP_TRAILERS_H
 
+#include "base/buffer.h"
 #include "base/slice.h"
 
 #include <stdbool.h>
@@ -10,6 +11,9 @@
 
 enum { TRAILERS_MAX = 8192 }; /* bytes */
 
+/* Adds lines to those in *kept, which is taken from the pool with the first of them. False, and nothing is added: they would be more than
+ * TRAILERS_MAX in all, or memory is out. */
+bool trailers_keep(struct buffer_pool *, struct buffer **kept, struct slice lines);
 bool trailer_may_pass(struct slice name);
 /* The next of the lines, white space around its value left out. False: none is left, or it is no field. */
 bool trailers_next(struct slice *lines, struct slice *name, struct slice *value);

@@ -932,18 +932,7 @@ void exchange_body_missed(struct exchange *ex)
         forget_body(ex);
 }
 
-/* --- trailers --- */
-
-/* Where memory is out, or somebody sends more than his side lets him, they are left out. */
-static void keep_trailers(struct exchange *ex, struct buffer **kept, struct slice lines)
-{
-    if (!lines.n || (!*kept && !(*kept = buffer_take(&ex->worker->buffers, TRAILERS_MAX))))
-        return;
-    if ((*kept)->end + lines.n > TRAILERS_MAX)
-        return;
-    memcpy((*kept)->data + (*kept)->end, lines.p, lines.n);
-    (*kept)->end += (uint32_t)lines.n;
-}
+/* --- trailers: left out where they can't be kept --- */
 
 static struct slice cleaned(struct buffer *kept)
 {
@@ -955,7 +944,7 @@ static struct slice cleaned(struct buffer *kept)
 
 void exchange_add_request_trailers(struct exchange *ex, struct slice lines)
 {
-    keep_trailers(ex, &ex->request_trailers, lines);
+    trailers_keep(&ex->worker->buffers, &ex->request_trailers, lines);
 }
 
 struct slice exchange_request_trailers(struct exchange *ex)
@@ -965,7 +954,7 @@ struct slice exchange_request_trailers(struct exchange *ex)
 
 void exchange_add_response_trailers(struct exchange *ex, struct slice lines)
 {
-    keep_trailers(ex, &ex->response_trailers, lines);
+    trailers_keep(&ex->worker->buffers, &ex->response_trailers, lines);
 }
 
 struct slice exchange_response_trailers(struct exchange *ex)
