@@ -249,6 +249,7 @@ void finish_root(struct loader *l, const struct members *m, void *object)
         return;
     resolve_workers(object);
     index_all(object);
+    settle_places(object);
     check_cloudflare(l);
     check_maps(l);
     warn_of_unused(l);

@@ -2,11 +2,13 @@
 #include "conf/parts.h"
 #include "conf/types.h"
 
+#include "balance/colo.h"
 #include "balance/tunnel.h"
 #include "base/base64.h"
 #include "base/mem.h"
 #include "net/address.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,6 +84,17 @@ static void settle_location(struct loader *l, const struct members *m, struct ed
         conf_error(l, member_place(m, "location"), "`location` must have at most %d bytes", EDGE_LOCATION_SIZE - 1);
 }
 
+/* A machine's name may read like a data centre's by chance: it says nothing. */
+static void settle_coordinates(struct loader *l, const struct members *m, struct edge_conf *edge)
+{
+    const struct colo *colo = has_member(m, "location") ? colo_find(edge->location) : NULL;
+    check_coordinates(l, m, edge->latitude, edge->longitude);
+    if (colo && isnan(edge->latitude) && isnan(edge->longitude)) {
+        edge->latitude = colo->latitude;
+        edge->longitude = colo->longitude;
+    }
+}
+
 /* --- tunnels --- */
 
 void finish_edge_tunnel(struct loader *l, const struct members *m, void *object)
@@ -155,6 +168,7 @@ void finish_edge(struct loader *l, const struct members *m, void *object)
     else
         advertise_addresses(l, m, edge);
     settle_location(l, m, edge);
+    settle_coordinates(l, m, edge);
     check_edge_certificate(l, m, edge);
     check_tunnels(l, edge);
     check_ingress(l, edge);

@@ -6,7 +6,6 @@
 #include "conf/files.h"
 #include "net/address.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { HTTP_PORT = 80, HTTPS_PORT = 443, UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
@@ -289,8 +288,7 @@ static void check_options(struct loader *l, const struct members *m, struct endp
         conf_error(l, member_place(m, "identical"), "`identical` goes with `tunnels`");
     if (has_member(m, "rewrite_host") && !e->hostname)
         conf_error(l, member_place(m, "rewrite_host"), "`rewrite_host` needs a `hostname` to rewrite");
-    if (isnan(e->latitude) != isnan(e->longitude))
-        conf_error(l, m->at, "`latitude` and `longitude` go together");
+    check_coordinates(l, m, e->latitude, e->longitude);
 }
 
 bool is_authority(struct loader *l, const char *text)

@@ -46,6 +46,8 @@ void settle_lists(struct loader *, struct load_balancer *);
 void finish_geoip(struct loader *, const struct members *, void *geoip);
 /* Warns where maps and policies ask for more than the databases tell. */
 void check_maps(struct loader *);
+void check_coordinates(struct loader *, const struct members *, float latitude, float longitude);
+void settle_places(struct config *);
 
 /* How an endpoint is reached: what its keys add up to (the table in penstock.conf(5)). */
 void resolve_reach(struct loader *, const struct members *, struct endpoint *);

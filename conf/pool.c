@@ -4,7 +4,6 @@
 
 #include "balance/verdict.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,12 +145,6 @@ static void number_endpoints(struct loader *l, struct pool *p)
     }
 }
 
-static void check_coordinates(struct loader *l, const struct members *m, const struct pool *p)
-{
-    if (isnan(p->latitude) != isnan(p->longitude))
-        conf_error(l, m->at, "`latitude` and `longitude` go together");
-}
-
 static void check_minimum(struct loader *l, const struct members *m, const struct pool *p)
 {
     if (p->minimum_endpoints > p->n_endpoints && p->n_endpoints && !p->n_patterns)
@@ -175,7 +168,7 @@ void finish_pool(struct loader *l, const struct members *m, void *object)
     struct pool *p = object;
     check_unique_names(l, "endpoint", p->endpoints, p->n_endpoints, sizeof *p->endpoints, offsetof(struct endpoint, name),
                        offsetof(struct endpoint, at));
-    check_coordinates(l, m, p);
+    check_coordinates(l, m, p->latitude, p->longitude);
     check_minimum(l, m, p);
     watch_by_default(l, m, p);
     if (!has_member(m, "endpoint_steering"))

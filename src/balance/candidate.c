@@ -193,16 +193,12 @@ enum pool_state pool_state(const struct pool *pool, const struct pool_census *ce
     return unknown ? POOL_UNKNOWN : POOL_HEALTHY;
 }
 
-static float known(float of_endpoint, float of_pool)
-{
-    return isnan(of_endpoint) ? of_pool : of_endpoint;
-}
-
 static struct candidacy standing_of(const struct endpoint *e, enum usability level, nsec_t now, bool ramp)
 {
     struct candidacy s = {
         .condition = (uint8_t)endpoint_condition(e, now),
         .ejected_for = atomic_load_explicit(&e->live->ejected_for, memory_order_relaxed),
+        .placed = (uint8_t)e->placed,
         .weight = endpoint_weigh(e, now, ramp),
     };
     enum usability usability = condition_usability((enum condition)s.condition);
@@ -226,8 +222,8 @@ void pool_fill_candidates(const struct pool *pool, enum usability level, nsec_t 
         out[i] = (struct steering_candidate){
             .id = e->hash,
             .weight = standing.ruled_out ? 0 : weight_total(&standing.weight),
-            .latitude = known(e->latitude, pool->latitude),
-            .longitude = known(e->longitude, pool->longitude),
+            .latitude = e->latitude,
+            .longitude = e->longitude,
             .order = e->order,
             .usable_since = endpoint_usable_since(e->live),
         };
@@ -290,6 +286,7 @@ void pool_list_fill_candidates(const struct pool_list *list, enum usability leve
         if (standings)
             standings[i] = (struct candidacy){
                 .ruled_out = (uint8_t)pool_ruled_out(pool, usable, weight),
+                .placed = (uint8_t)pool->placed,
                 .weight = { .configured = weight, .given = (double)NAN, .slow_start = 1, .connections = 1 },
             };
     }

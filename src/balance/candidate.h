@@ -81,6 +81,7 @@ struct candidacy {
     uint8_t ruled_out;     /* enum ruled_out: IN, USABILITY, DISABLED or WEIGHT */
     uint8_t condition;     /* enum condition, of an endpoint */
     uint8_t ejected_for;   /* enum reason, of one that is ejected */
+    uint8_t placed;        /* enum placed */
     struct weight weight;
 };
 

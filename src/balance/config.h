@@ -118,6 +118,15 @@ enum endpoint_kind {
     ENDPOINT_EDGE,         /* a tunnel of our own edge: nothing is dialled */
 };
 
+/* Where a pool's or an endpoint's coordinates come from. */
+enum placed {
+    PLACED_NOWHERE,    /* they are not known */
+    PLACED_BY_FILE,    /* its own */
+    PLACED_BY_POOL,    /* an endpoint's: its pool's */
+    PLACED_BY_EDGE,    /* an endpoint's: its tunnel ends at our edge, and is where that is */
+    PLACED_BY_ENDPOINT /* a pool's: those of its first endpoint that has any */
+};
+
 struct pool;
 struct endpoint {
     /* what a request touches, together */
@@ -150,7 +159,8 @@ struct endpoint {
     const char *unix_path;
     const char *sni;         /* NULL: the request's host */
     const char *ca_file, *client_cert, *client_key;
-    float latitude, longitude; /* NaN if unknown */
+    float latitude, longitude; /* NaN if unknown; where they come from: */
+    enum placed placed;
     uint64_t dial_hash;      /* changes when a kept connection must not be used for it any more */
     struct tls_client *tls_client; /* one of the configuration's tls_clients; NULL without tls */
     struct source at;
@@ -189,7 +199,8 @@ struct pool {
     nsec_t slow_start;
     unsigned connection_scaling; /* connections with which a tunnel of our edge has its endpoint's weight; 0: weights don't follow those */
     double panic;             /* share of the pool, 0-1, that passive signals alone can't take below; see balance/outlier.h */
-    float latitude, longitude;
+    float latitude, longitude; /* likewise */
+    enum placed placed;
     struct source at;
 };
 
@@ -352,6 +363,7 @@ struct edge_conf {
     struct texts addresses;     /* to listen on; n == 0: there is no edge */
     struct texts advertise;     /* host:port, for run-command; never empty where there is an edge */
     const char *location;       /* shorter than EDGE_LOCATION_SIZE */
+    float latitude, longitude;  /* NaN: not known */
     unsigned expected_connections; /* per connector */
     const char *cert, *key, *ca; /* PEM paths, all or none; NULL: made and kept in the state directory */
     const struct edge_tunnel_conf *tunnels;

@@ -71,6 +71,7 @@ struct note_candidate {
     uint8_t ruled_out;   /* enum ruled_out */
     uint8_t condition;   /* enum condition in candidate.h; of endpoints */
     uint8_t ejected_for; /* enum reason */
+    uint8_t placed;      /* enum placed in config.h: where its coordinates come from */
     float weight;        /* all factors together; 0: out */
     float configured, given /* NaN: nothing */, slow_start, connections_share;
     float score;         /* the policy's; NaN: none */

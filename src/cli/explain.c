@@ -86,11 +86,11 @@ static double factor(const json_t *candidate, const char *name, double without)
     return json_is_number(value) ? json_number_value(value) : without;
 }
 
-/* What keeps it out, and what its weight is made of where that is more than the configuration's. */
+/* What keeps it out, what its weight is made of where that is more than the configuration's, and by what its place is known where that matters. */
 static char *note_of(const json_t *c)
 {
     struct text note = { 0 };
-    const char *ruled_out = format_string(c, "ruled_out");
+    const char *ruled_out = format_string(c, "ruled_out"), *place = format_string(c, "place");
     double configured = factor(c, "configured", 1), given = factor(c, "override", -1), slow_start = factor(c, "slow_start", 1);
     double connections = factor(c, "connections", 1);
 
@@ -105,6 +105,8 @@ static char *note_of(const json_t *c)
         if (connections != 1)
             text_addf(&note, " × %.4g for its connections", connections);
     }
+    if (place)
+        text_addf(&note, "%sit is %s", note.n ? "; " : "", place);
     return note.n ? text_take(&note) : NULL;
 }
 

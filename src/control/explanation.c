@@ -40,6 +40,13 @@ static json_t *factors_json(const struct note_candidate *c)
                      "connections", figure(c->connections_share));
 }
 
+/* Between connectors the policy has another name, and the file knows no places. */
+static bool asks_for_places(const struct told *t, const struct note_step *s)
+{
+    const char *policy = decision_text(t->decision, s->policy);
+    return policy && strcmp(policy, "proximity") == 0 && (s->among == AMONG_POOLS || s->among == AMONG_ENDPOINTS);
+}
+
 static json_t *candidate_json(const struct told *t, const struct note_step *s, const struct note_candidate *c)
 {
     char why[EXPLANATION_WORDS];
@@ -50,6 +57,8 @@ static json_t *candidate_json(const struct told *t, const struct note_step *s, c
     if (c->connections != NOT_ASKED)
         json_object_set_new(out, "connections", count(c->connections));
     json_object_set_new(out, "weight_factors", factors_json(c));
+    if (asks_for_places(t, s))
+        json_object_set_new(out, "place", json_string(explanation_place((enum placed)c->placed)));
     if (s->among == AMONG_ENDPOINTS) {
         json_object_set_new(out, "slow_start", figure(c->slow_start));
         json_object_set_new(out, "condition", json_string(explanation_condition((enum condition)c->condition)));

@@ -44,6 +44,14 @@ const char *explanation_condition(enum condition condition)
     return conditions[condition].code;
 }
 
+const char *explanation_place(enum placed placed)
+{
+    static const char *const words[] = { [PLACED_NOWHERE] = "at a place that is not known", [PLACED_BY_FILE] = "where the configuration says",
+                                         [PLACED_BY_POOL] = "where its pool is", [PLACED_BY_EDGE] = "where our edge is",
+                                         [PLACED_BY_ENDPOINT] = "where the first of its endpoints is that has a place" };
+    return words[placed];
+}
+
 const char *explanation_then(enum failed_then then)
 {
     static const char *const codes[] = { [THEN_ANSWERED] = "answered", [THEN_AGAIN] = "again", [THEN_NOBODY] = "nobody", [THEN_NO_BUDGET] = "no_budget",

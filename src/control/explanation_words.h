@@ -14,6 +14,7 @@ struct told {
 
 const char *explanation_level(enum usability);        /* "healthy" */
 const char *explanation_condition(enum condition);    /* "ejected" */
+const char *explanation_place(enum placed); /* "where its pool is" */
 const char *explanation_then(enum failed_then);       /* "again" */
 
 /* "" where nothing keeps it out. */

@@ -184,6 +184,7 @@ static struct note_candidate *listed(struct explain_step *s, size_t i)
     c->ruled_out = standing->ruled_out;
     c->condition = standing->condition;
     c->ejected_for = standing->ejected_for;
+    c->placed = standing->placed;
     c->weight = (float)s->candidates[i].weight;
     c->configured = (float)standing->weight.configured;
     c->given = (float)standing->weight.given;

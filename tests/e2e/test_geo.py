@@ -118,6 +118,36 @@ def test_proximity(serve, origins, database):
     assert {ask(daemon, "127.0.0.9") for _ in range(60)} == set(places)
 
 
+def test_proximity_to_where_tunnels_end(make_edge, origins, database):
+    """A tunnel is where the edge is, which its location says, and its pool is where it is; explain tells which way each place is known."""
+    pool = [{"name": "pool", "monitors": [], "endpoints": [{"name": "ams", "tunnel": "ams"}]}]
+    east = pools({"east": origins["east"]}, east={"latitude": 38.9, "longitude": -77.0})
+    edge = make_edge(edge={"location": "fra01"}, lb={"default_pools": ["east", "pool"], "steering": {"policy": "proximity"}}, pools=pool + east,
+                     trusted_proxies=["127.0.0.0/8"], geoip={"database": database})
+    edge.connect(url=origins["germany"].url)
+    assert [ask(edge.daemon, client) for client in ("192.0.2.1", "192.0.3.1", "198.51.100.1")] == ["germany", "germany", "east"]
+    step = next(s for s in edge.daemon.admin("GET", "/v1/explain?host=app.test&client=192.0.2.1").json()["steps"] if s["step"] == "pools")
+    scores = {c["name"]: (c["place"], round(c["score"], -2)) for c in step["candidates"]}
+    assert scores == {"east": ("where the configuration says", 6700), "pool": ("where the first of its endpoints is that has a place", 400)}
+    told = edge.daemon.cli("explain", "--host", "app.test", "--client", "192.0.2.1")
+    assert told.returncode == 0 and "it is where the configuration says" in told.stdout, told.stdout
+    edge.daemon.write(edge={**edge.daemon.settings["edge"], "location": "sfo01"})
+    assert edge.daemon.reload().returncode == 0
+    assert [ask(edge.daemon, client) for client in ("192.0.2.1", "198.51.100.1", "198.51.101.1")] == ["east", "germany", "east"]
+
+
+def test_endpoints_of_one_pool_by_where_their_tunnels_end(make_edge, origins, database):
+    pool = [{"name": "pool", "monitors": [], "endpoint_steering": {"policy": "proximity"},
+             "endpoints": [endpoint(origins["east"], latitude=38.9, longitude=-77.0), endpoint(origins["world"]),
+                           {"name": "ams", "tunnel": "ams"}]}]
+    edge = make_edge(edge={"latitude": 37.6, "longitude": -122.4}, pools=pool, trusted_proxies=["127.0.0.0/8"], geoip={"database": database})
+    edge.connect(url=origins["west"].url)
+    assert [ask(edge.daemon, client) for client in ("192.0.2.1", "198.51.101.1", "198.51.100.1")] == ["east", "east", "west"]
+    step = next(s for s in edge.daemon.admin("GET", "/v1/explain?host=app.test&client=198.51.100.1").json()["steps"] if s["step"] == "endpoints")
+    assert {c["name"]: c["place"] for c in step["candidates"]} == {
+        "pool/east": "where the configuration says", "pool/world": "at a place that is not known", "pool/ams": "where our edge is"}
+
+
 def test_a_new_database_is_used_when_it_is_there(mapped, database):
     daemon = mapped()
     assert ask(daemon, "192.0.3.1") == "europe"

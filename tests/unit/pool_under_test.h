@@ -53,7 +53,7 @@ static inline struct pool_under_test *pool_new(size_t n)
         snprintf(id, sizeof id, "pool/%zu", i);
         p->endpoints[i] = (struct endpoint){
             .hash = 100 + i, .index = (unsigned)i, .order = (unsigned)i, .pool = &p->pool, .weight = 1, .enabled = true,
-            .latitude = NAN, .longitude = NAN, .live = endpoint_live_new(id, POOL_WORKERS),
+            .latitude = 52, .longitude = 5, .live = endpoint_live_new(id, POOL_WORKERS),
         };
         endpoint_set_health(p->endpoints[i].live, HEALTH_UP, START);
     }

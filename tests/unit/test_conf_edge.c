@@ -3,6 +3,10 @@
 
 #include "base/mem.h"
 
+#include <math.h>
+#include <sched.h>
+#include <unistd.h>
+
 #define AMS "c1744f8b-faa1-48a4-9e5c-02ac921467fa"
 #define FRA "7d1f2c0a-3b1e-4c55-9d6e-0a1b2c3d4e5f"
 #define SECRET "U1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1NTU1M="
@@ -64,6 +68,45 @@ static void test_all_that_can_be_given(void **state)
     assert_string_equal(e->tunnels[0].id, AMS);
     assert_string_equal(e->tunnels[0].secret, SECRET);
     assert_string_equal(e->tunnels[1].secret, SECRET);
+    config_unref(c);
+}
+
+/* --- where it is --- */
+
+static void test_where_the_edge_is(void **state)
+{
+    static const struct {
+        const char *keys;
+        float latitude; /* NaN: not known */
+    } rows[] = {
+        { "location = \"ams01\";", 52.31F },
+        { "location = \"FRA\";", 50.03F },
+        { "location = \"rack 12\";", NAN },
+        { "location = \"xyz01\";", NAN },
+        { "latitude = 1.5; longitude = 2;", 1.5F },
+        { "location = \"ams01\"; latitude = 1.5; longitude = 2;", 1.5F },
+        { "location = \"ams01\"; latitude = 0; longitude = 0;", 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[1024];
+        snprintf(text, sizeof text, LISTENER EDGE("%s") POOL("{ tunnel = \"ams\"; }") BALANCER, rows[i].keys);
+        struct config *c = load_text(text);
+        assert_int_equal(isnan(c->edge.latitude), isnan(rows[i].latitude));
+        assert_int_equal(isnan(c->edge.longitude), isnan(rows[i].latitude));
+        assert_true(isnan(rows[i].latitude) || c->edge.latitude == rows[i].latitude);
+        config_unref(c);
+    }
+}
+
+static void test_a_machine_s_name_is_no_place(void **state)
+{
+    (void)state;
+    if (unshare(CLONE_NEWUTS) < 0 || sethostname("ams01", 5) < 0)
+        skip(); /* that is root's */
+    struct config *c = load_text(LISTENER EDGE("") POOL("{ tunnel = \"ams\"; }") BALANCER);
+    assert_string_equal(c->edge.location, "ams01");
+    assert_true(isnan(c->edge.latitude));
     config_unref(c);
 }
 
@@ -285,6 +328,44 @@ static void test_joining(void **state)
     config_unref(with);
 }
 
+static void assert_placed(const struct config *c, const char *id, enum placed placed, float latitude)
+{
+    const struct endpoint *e = config_find_endpoint(c, id);
+    const struct pool *p = e ? NULL : config_find_pool(c, id);
+    float its = e ? e->latitude : p->latitude;
+    assert_int_equal(e ? e->placed : p->placed, placed);
+    assert_int_equal(isnan(its), placed == PLACED_NOWHERE);
+    assert_true(isnan(its) || its == latitude);
+}
+
+static void test_what_says_most_closely_where_a_thing_is(void **state)
+{
+    static const struct conf_joined joined[] = { { "pattern", FRA, "app-1" } };
+    (void)state;
+    struct config *c = load_text(
+        LISTENER EDGE("location = \"ams01\";")
+        "pools = ( { name = \"own\"; latitude = 1; longitude = 1; endpoints = ( { tunnel = \"ams\"; }, { name = \"x\"; tunnel = \"fra\"; latitude = 2; longitude = 2; } ); },\n"
+        "  { name = \"tunnel\"; endpoints = ( { name = \"plain\"; address = \"http://127.0.0.1:1\"; }, { tunnel = \"ams\"; } ); },\n"
+        "  { name = \"first\"; endpoints = ( { name = \"x\"; address = \"http://127.0.0.1:1\"; latitude = 3; longitude = 3; }, { tunnel = \"ams\"; } ); },\n"
+        "  { name = \"pattern\"; endpoints = ( { tunnels = \"app-*\"; } ); },\n"
+        "  { name = \"public\"; endpoints = ( { name = \"x\"; hostname = \"x.example.com\"; tunnel = \"" FRA "\"; } ); } );\n"
+        "load_balancers = ( { hostnames = [ \"*\" ]; default_pools = [ \"own\", \"tunnel\", \"first\", \"pattern\", \"public\" ]; } );");
+    assert_placed(c, "own", PLACED_BY_FILE, 1);
+    assert_placed(c, "own/ams", PLACED_BY_POOL, 1);
+    assert_placed(c, "own/x", PLACED_BY_FILE, 2);
+    assert_placed(c, "tunnel/plain", PLACED_NOWHERE, 0);
+    assert_placed(c, "tunnel/ams", PLACED_BY_EDGE, 52.31F);
+    assert_placed(c, "tunnel", PLACED_BY_ENDPOINT, 52.31F);
+    assert_placed(c, "first", PLACED_BY_ENDPOINT, 3);
+    assert_placed(c, "public/x", PLACED_NOWHERE, 0);
+    assert_placed(c, "pattern", PLACED_NOWHERE, 0);
+    struct config *with = join(c, joined, 1);
+    assert_placed(with, "pattern/app-1", PLACED_BY_EDGE, 52.31F);
+    assert_placed(with, "pattern", PLACED_BY_ENDPOINT, 52.31F);
+    config_unref(with);
+    config_unref(c);
+}
+
 static void test_who_joins_is_told_anew_each_time(void **state)
 {
     static const struct conf_joined one[] = { { "p", AMS, "app-1" } }, other[] = { { "p", FRA, "app-2" } };
@@ -362,6 +443,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_all_that_can_be_given),
+        cmocka_unit_test(test_where_the_edge_is),
+        cmocka_unit_test(test_a_machine_s_name_is_no_place),
+        cmocka_unit_test(test_what_says_most_closely_where_a_thing_is),
         cmocka_unit_test(test_addresses_that_name_a_host_are_advertised),
         cmocka_unit_test(test_replica_steering_by_name),
         cmocka_unit_test(test_a_tunnel_as_endpoint),
