@@ -1,53 +1,42 @@
 #include "balance/decision.h"
 
+#include "balance/sheet.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ALIGNMENT = 8,
-    KEPT_FOR_TRIES = 512 /* bytes that steps leave: what failed, and how it went on, is said before who else there was */
-};
-_Static_assert(_Alignof(struct note_step) <= ALIGNMENT && _Alignof(struct note_try) <= ALIGNMENT && _Alignof(struct decision) <= ALIGNMENT,
+_Static_assert(_Alignof(struct note_step) <= DECISION_ALIGNMENT && _Alignof(struct note_try) <= DECISION_ALIGNMENT
+                   && _Alignof(struct decision) <= DECISION_ALIGNMENT && _Alignof(struct note_on_sheet) <= DECISION_ALIGNMENT,
                "all that is added is aligned");
-
-static uint32_t aligned(size_t n)
-{
-    return (uint32_t)((n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1));
-}
-
-static void *at(const struct decision *d, uint32_t position)
-{
-    return (char *)(uintptr_t)d + position;
-}
 
 void decision_begin(struct decision *d, size_t size, unsigned listed)
 {
     memset(d, 0, offsetof(struct decision, started_wall));
     d->size = (uint32_t)size;
-    d->used = aligned(sizeof *d);
+    d->used = decision_aligned(sizeof *d);
     d->listed = listed;
 }
 
-static uint32_t take(struct decision *d, size_t n, size_t leave)
+uint32_t decision_take(struct decision *d, size_t n, size_t leave)
 {
     uint32_t position = d->used;
-    if (aligned(n) + leave > d->size - d->used) {
+    if (decision_aligned(n) + leave > d->size - d->used) {
         d->cut = true;
         return 0;
     }
-    d->used += aligned(n);
+    d->used += decision_aligned(n);
     return position;
 }
 
 static uint32_t add_text(struct decision *d, struct slice text, size_t max, size_t leave)
 {
     size_t n = text.n < max ? text.n : max;
-    uint32_t position = text.p ? take(d, n + 1, leave) : 0;
+    uint32_t position = text.p ? decision_take(d, n + 1, leave) : 0;
     if (!position)
         return 0;
-    memcpy(at(d, position), text.p, n);
-    ((char *)at(d, position))[n] = '\0';
+    memcpy(decision_at(d, position), text.p, n);
+    ((char *)decision_at(d, position))[n] = '\0';
     return position;
 }
 
@@ -58,35 +47,34 @@ uint32_t decision_add_text(struct decision *d, struct slice text, size_t max)
 
 uint32_t decision_add_name(struct decision *d, const char *name)
 {
-    return d && name ? add_text(d, slice_of(name), DECISION_TEXT_MAX, KEPT_FOR_TRIES) : 0;
+    return d && name ? add_text(d, slice_of(name), DECISION_TEXT_MAX, DECISION_KEPT_FOR_TRIES) : 0;
 }
 
 const char *decision_text(const struct decision *d, uint32_t position)
 {
-    return position ? at(d, position) : NULL;
+    return position ? decision_at(d, position) : NULL;
 }
 
-/* Not filled in. */
-static void *append_place(struct decision *d, size_t size, size_t leave)
+void *decision_add_blank(struct decision *d, enum note_kind kind, size_t size, size_t leave)
 {
-    uint32_t position = take(d, size, leave);
+    uint32_t position = decision_take(d, size, leave);
     if (!position)
         return NULL;
     if (d->last)
-        ((struct note *)at(d, d->last))->next = position;
+        ((struct note *)decision_at(d, d->last))->next = position;
     else
         d->first = position;
     d->last = position;
-    return at(d, position);
+    struct note *note = decision_at(d, position);
+    *note = (struct note){ .kind = (uint8_t)kind };
+    return note;
 }
 
 static void *append(struct decision *d, enum note_kind kind, size_t size, size_t leave)
 {
-    struct note *note = append_place(d, size, leave);
-    if (!note)
-        return NULL;
-    memset(note, 0, size);
-    note->kind = (uint8_t)kind;
+    struct note *note = decision_add_blank(d, kind, size, leave);
+    if (note)
+        memset(note + 1, 0, size - sizeof *note);
     return note;
 }
 
@@ -97,19 +85,19 @@ void *decision_add(struct decision *d, enum note_kind kind, size_t size)
 
 const struct note *decision_first(const struct decision *d)
 {
-    return d->first ? at(d, d->first) : NULL;
+    return d->first ? decision_at(d, d->first) : NULL;
 }
 
 const struct note *decision_next(const struct decision *d, const struct note *note)
 {
-    return note->next ? at(d, note->next) : NULL;
+    return note->next ? decision_at(d, note->next) : NULL;
 }
 
 /* --- steps --- */
 
 struct note_step *decision_add_step(struct decision *d, enum step_among among, const char *within, const char *policy, size_t n)
 {
-    struct note_step *s = d ? append(d, NOTE_STEP, sizeof *s, KEPT_FOR_TRIES) : NULL;
+    struct note_step *s = d ? append(d, NOTE_STEP, sizeof *s, DECISION_KEPT_FOR_TRIES) : NULL;
     if (!s)
         return NULL;
     s->among = (uint8_t)among;
@@ -118,7 +106,7 @@ struct note_step *decision_add_step(struct decision *d, enum step_among among, c
     s->within = decision_add_name(d, within);
     s->policy = decision_add_name(d, policy);
     s->room = n < d->listed ? (uint32_t)n : d->listed;
-    s->candidates = take(d, s->room * sizeof(struct note_candidate), KEPT_FOR_TRIES);
+    s->candidates = decision_take(d, s->room * sizeof(struct note_candidate), DECISION_KEPT_FOR_TRIES);
     if (!s->candidates)
         s->room = 0;
     return s;
@@ -126,7 +114,7 @@ struct note_step *decision_add_step(struct decision *d, enum step_among among, c
 
 const struct note_candidate *decision_candidates(const struct decision *d, const struct note_step *s)
 {
-    return s->room ? at(d, s->candidates) : NULL;
+    return s->room ? decision_at(d, s->candidates) : NULL;
 }
 
 const struct note_candidate *decision_candidate(const struct decision *d, const struct note_step *s, size_t index)
@@ -140,52 +128,21 @@ const struct note_candidate *decision_candidate(const struct decision *d, const 
     return NULL;
 }
 
+void note_candidate_init(struct note_candidate *c, size_t index)
+{
+    *c = (struct note_candidate){ .index = (uint32_t)index, .in_flight = NOT_ASKED, .connections = NOT_ASKED, .given = NAN, .slow_start = 1,
+                                  .connections_share = 1, .score = NAN, .latency_s = NAN };
+}
+
 struct note_candidate *decision_list(struct decision *d, struct note_step *s, size_t index, bool *fresh)
 {
     struct note_candidate *found = (struct note_candidate *)(uintptr_t)decision_candidate(d, s, index);
     *fresh = !found && s->listed < s->room;
     if (!*fresh)
         return found;
-    found = (struct note_candidate *)at(d, s->candidates) + s->listed++;
-    *found = (struct note_candidate){ .index = (uint32_t)index, .in_flight = NOT_ASKED, .connections = NOT_ASKED, .given = NAN, .slow_start = 1, .connections_share = 1, .score = NAN, .latency_s = NAN };
+    found = (struct note_candidate *)decision_at(d, s->candidates) + s->listed++;
+    note_candidate_init(found, index);
     return found;
-}
-
-/* --- steps that are the same for many --- */
-
-struct step_image {
-    uint32_t from, size; /* where it was, and how long it is */
-    _Alignas(ALIGNMENT) char bytes[];
-};
-
-struct step_image *decision_step_image(const struct decision *d, const struct note_step *s)
-{
-    uint32_t from = d->last, size = d->used - from;
-    struct step_image *image = malloc(sizeof *image + size);
-    if (!image || (const void *)s != at(d, from)) {
-        free(image);
-        return NULL;
-    }
-    image->from = from;
-    image->size = size;
-    memcpy(image->bytes, s, size);
-    return image;
-}
-
-struct note_step *decision_add_image(struct decision *d, const struct step_image *image)
-{
-    struct note_step *s = append_place(d, image->size, KEPT_FOR_TRIES);
-    if (!s)
-        return NULL;
-    memcpy(s, image->bytes, image->size);
-    uint32_t moved = d->last - image->from;
-    s->within += s->within ? moved : 0;
-    s->policy += moved;
-    s->candidates += moved;
-    struct note_candidate *all = at(d, s->candidates);
-    for (uint32_t i = 0; i < s->listed; i++)
-        all[i].name += moved;
-    return s;
 }
 
 /* --- what happens to the request --- */
@@ -196,11 +153,12 @@ void decision_add_queued(struct decision *d, nsec_t after)
     if (!d)
         return;
     if (d->queued) {
-        q = at(d, d->queued);
+        q = decision_at(d, d->queued);
         q->times++;
+        decision_release_sheets(d, decision_next(d, &q->note));
         q->note.next = 0;
         d->last = d->queued;
-        d->used = d->queued + aligned(sizeof *q);
+        d->used = d->queued + decision_aligned(sizeof *q);
         return;
     }
     if (!(q = DECISION_ADD(d, NOTE_QUEUED, note_queued)))
@@ -217,6 +175,7 @@ void decision_add_try(struct decision *d, enum try_how how, const char *endpoint
         return;
     t->how = (uint8_t)how;
     t->after = after;
-    t->endpoint = d->endpoint = decision_add_text(d, slice_of(endpoint), DECISION_TEXT_MAX);
+    if (endpoint)
+        t->endpoint = d->endpoint = decision_add_text(d, slice_of(endpoint), DECISION_TEXT_MAX);
     d->queued = 0;
 }

@@ -1,6 +1,6 @@
-/* How a request was decided, as the code that decides it tells: one block of bytes that refers to nothing outside, so that it may be read
- * later, on another thread and under another configuration. Written by one thread; nothing is allocated. Where the block is full,
- * `cut` is set: steps and candidates are left out first, tries last.
+/* How a request was decided, as the code that decides it tells: one block of bytes, written by one thread; nothing is allocated. But for
+ * steps on sheets (sheet.h), which are unfolded first, it refers to nothing outside, and may be read later, on another thread and under
+ * another configuration. Where the block is full, `cut` is set: steps and candidates are left out first, tries last.
  *
  * All `decision_…` that write do nothing where there is no block (NULL). Positions are offsets in the block; 0: none. */
 #ifndef PENSTOCK_BALANCE_DECISION_H
@@ -37,7 +37,7 @@ enum ruled_out {
 /* Between whom a step chooses. */
 enum step_among { AMONG_POOLS, AMONG_ENDPOINTS, AMONG_CONNECTORS, AMONG_LINES };
 
-enum note_kind { NOTE_SESSION, NOTE_LIST, NOTE_STEP, NOTE_LAST_RESORT, NOTE_QUEUED, NOTE_TRY, NOTE_FAILED, NOTE_FAILOVER };
+enum note_kind { NOTE_SESSION, NOTE_LIST, NOTE_STEP, NOTE_ON_SHEET /* sheet.h */, NOTE_LAST_RESORT, NOTE_QUEUED, NOTE_TRY, NOTE_FAILED, NOTE_FAILOVER };
 
 /* What happened, in order. */
 struct note {
@@ -109,7 +109,7 @@ enum try_how { TRY_FIRST, TRY_OTHER, TRY_SAME_FRESH /* after a reuse race */, TR
 struct note_try {
     struct note note;
     uint8_t how;           /* enum try_how */
-    uint32_t endpoint;
+    uint32_t endpoint;     /* 0, until unfolded: the one that was chosen last */
     nsec_t after;
 };
 
@@ -131,9 +131,12 @@ struct note_failover { /* what a failure would lead to */
     unsigned retries;
 };
 
-enum { DECISION_ID_SIZE = 65, DECISION_TEXT_MAX = 255 };
-
-struct step_image;
+enum {
+    DECISION_ID_SIZE = 65,
+    DECISION_TEXT_MAX = 255,
+    DECISION_ALIGNMENT = 8,
+    DECISION_KEPT_FOR_TRIES = 512 /* bytes that steps leave: what failed, and how it went on, is said before who else there was */
+};
 
 struct decision {
     uint32_t size, used;       /* of the whole block */
@@ -148,10 +151,11 @@ struct decision {
     bool down_page;            /* which is a page of the operator's */
     bool rule_has_pools;       /* of its own */
     unsigned rule_line;        /* 0: no rule holds */
-    uint32_t method, host, target, load_balancer, rule;
+    uint32_t request_line, host, load_balancer, rule; /* the line without its version */
     uint32_t endpoint;         /* the last that was chosen */
     uint32_t first, last;      /* notes */
     uint32_t queued;           /* the note that it waits, while no try followed */
+    uint32_t choice;           /* the note on a sheet that chose the endpoint; 0: something else did */
     sa_family_t client_family; /* 0: there is no client's address, as over a unix socket */
 
     /* not zeroed at the start */
@@ -173,16 +177,16 @@ const char *decision_text(const struct decision *, uint32_t);
 
 /* Notes of all kinds; NULL where there is no room. */
 void *decision_add(struct decision *, enum note_kind, size_t size);
+/* The position of so many bytes, with `leave` of them left behind it; 0 where there is no room. */
+uint32_t decision_take(struct decision *, size_t, size_t leave);
+/* A note that is not filled in but for its kind. */
+void *decision_add_blank(struct decision *, enum note_kind, size_t size, size_t leave);
 #define DECISION_ADD(decision, kind, type) ((struct type *)decision_add(decision, kind, sizeof(struct type)))
 const struct note *decision_first(const struct decision *);
 const struct note *decision_next(const struct decision *, const struct note *);
 
 struct note_step *decision_add_step(struct decision *, enum step_among, const char *within, const char *policy, size_t n);
-/* The last note, a step as it is before anybody is asked, as it can be added to others again and again: while nothing changes that is much less
- * work than to tell it anew. The caller's to free; NULL when memory is out. */
-struct step_image *decision_step_image(const struct decision *, const struct note_step *);
-struct note_step *decision_add_image(struct decision *, const struct step_image *);
-
+void note_candidate_init(struct note_candidate *, size_t index);
 /* The candidate of that index, listed now if it was not; it has nothing but its index then, and `*fresh` is set. NULL: it is not listed
  * and there is no room. */
 struct note_candidate *decision_list(struct decision *, struct note_step *, size_t index, bool *fresh);
@@ -192,6 +196,17 @@ const struct note_candidate *decision_candidates(const struct decision *, const 
 
 /* It found all full, and looks again later: what was noted while it waited before is forgotten. */
 void decision_add_queued(struct decision *, nsec_t after);
+/* `endpoint` NULL: as the choice says. */
 void decision_add_try(struct decision *, enum try_how, const char *endpoint, nsec_t after);
+
+static inline uint32_t decision_aligned(size_t n)
+{
+    return (uint32_t)((n + DECISION_ALIGNMENT - 1) & ~(size_t)(DECISION_ALIGNMENT - 1));
+}
+
+static inline void *decision_at(const struct decision *d, uint32_t position)
+{
+    return (char *)(uintptr_t)d + position;
+}
 
 #endif

@@ -144,6 +144,7 @@ static void add_note(struct control *control, json_t *steps, const struct told *
     const void *it = note;
     say_note(t, note, words);
     switch ((enum note_kind)note->kind) {
+    case NOTE_ON_SHEET: break; /* it is unfolded */
     case NOTE_STEP: json_array_append_new(steps, step_json(control, t, it)); break;
     case NOTE_SESSION: add(steps, "session", words); break;
     case NOTE_LIST: add(steps, "list", words); break;
@@ -219,6 +220,15 @@ static json_t *client_json(const struct decision *d)
     return d->client_family ? json_stringn(text, address_format_host(&d->client, text)) : json_null();
 }
 
+static json_t *request_json(const struct told *t)
+{
+    const struct decision *d = t->decision;
+    const char *line = decision_text(d, d->request_line), *space = line ? strchr(line, ' ') : NULL;
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "request", status_text_json(d->id), "client", client_json(d), "method",
+                     space ? json_stringn(line, (size_t)(space - line)) : json_null(), "host", told_text(t, d->host), "target",
+                     status_text_json(space ? space + 1 : NULL));
+}
+
 json_t *explanation_remembered_json(struct control *control, const struct explanation *x)
 {
     const struct decision *d = x->decision;
@@ -230,9 +240,8 @@ json_t *explanation_remembered_json(struct control *control, const struct explan
         say_reason(&told, d->queued ? CHOICE_FULL : CHOICE_NONE, words);
     json_t *out = whole_json(control, &told, words);
     say_outcome(&told, words);
-    json_object_update_new(out, json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "request", status_text_json(d->id), "client",
-                                          client_json(d), "method", told_text(&told, d->method), "host", told_text(&told, d->host), "target",
-                                          told_text(&told, d->target), "started", clock_rfc3339(d->started_wall, started), "under_way", (int)!d->over,
+    json_object_update_new(out, request_json(&told));
+    json_object_update_new(out, json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "started", clock_rfc3339(d->started_wall, started), "under_way", (int)!d->over,
                                           "status", d->over && d->status ? json_integer(d->status) : json_null(), "took_ms",
                                           d->over ? milliseconds(d->took) : json_null(), "ended", status_text_json(d->over ? reason_code((enum reason)d->reason) : NULL), "outcome",
                                           status_text_json(words), "same_id", (int)x->same_id));

@@ -296,7 +296,8 @@ void say_note(const struct told *t, const struct note *note, char *out)
     const void *it = note;
     *out = '\0';
     switch ((enum note_kind)note->kind) {
-    case NOTE_STEP: break;
+    case NOTE_STEP:
+    case NOTE_ON_SHEET: break;
     case NOTE_SESSION: say_session(t, it, out); break;
     case NOTE_LIST: say_list(t, it, out); break;
     case NOTE_LAST_RESORT: say_last_resort(t, it, out); break;

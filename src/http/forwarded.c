@@ -4,7 +4,7 @@
 #include "http/rules.h"
 #include "http/scan.h"
 
-#include <stdio.h>
+#include <endian.h>
 
 /* The fields of one id as one list, from its end (RFC 9110 5.2). */
 struct chain {
@@ -195,14 +195,12 @@ static size_t move_to_front(struct backwards *b)
     return n;
 }
 
-size_t forwarded_for(const struct http_head *head, const char *base, bool keep_chain, const struct address *peer, char *out, size_t size)
+size_t forwarded_for(const struct http_head *head, const char *base, bool keep_chain, struct slice peer, char *out, size_t size)
 {
     struct backwards b = { out, size, size };
-    char host[ADDRESS_TEXT_SIZE];
-    size_t n = peer ? address_format_host(peer, host) : 0;
-    if (n > size)
+    if (peer.n > size)
         return 0;
-    prepend(&b, (struct slice){ host, n });
+    prepend(&b, peer);
     struct chain chain = chain_start(head, base, FIELD_X_FORWARDED_FOR);
     if (keep_chain)
         prepend_chain(&b, &chain, false);
@@ -223,27 +221,22 @@ static void add_parameter(struct bounded *b, struct slice name, struct slice val
 }
 
 /* Node of an address (RFC 7239 6): IPv6 in brackets. */
-static void add_for(struct bounded *b, const struct address *peer)
+static void add_for(struct bounded *b, struct slice host)
 {
-    char host[ADDRESS_TEXT_SIZE], node[ADDRESS_TEXT_SIZE + 2];
-    size_t n = address_format_host(peer, host);
-    bool v6 = memchr(host, ':', n) != NULL;
-    snprintf(node, sizeof node, v6 ? "[%s]" : "%s", host);
-    add_parameter(b, SLICE("for"), slice_of(node));
-}
-
-static bool have_same_host(const struct address *a, const struct address *b)
-{
-    char hosts[2][ADDRESS_TEXT_SIZE];
-    size_t n = address_format_host(a, hosts[0]);
-    return n == address_format_host(b, hosts[1]) && memcmp(hosts[0], hosts[1], n) == 0;
+    if (!memchr(host.p, ':', host.n)) {
+        add_parameter(b, SLICE("for"), host);
+        return;
+    }
+    bounded_add(b, SLICE("for=\"["));
+    bounded_add(b, host);
+    bounded_add(b, SLICE("]\""));
 }
 
 static void prepend_client(struct backwards *b, const struct forwarded_hop *hop)
 {
     char text[ADDRESS_TEXT_SIZE + sizeof "for=\"[]\", "];
     struct bounded element = { .p = text, .size = sizeof text };
-    if (!hop->client || (hop->peer && have_same_host(hop->client, hop->peer)))
+    if (!hop->client.n || slice_eq(hop->client, hop->peer))
         return;
     add_for(&element, hop->client);
     bounded_add(&element, SLICE(", "));
@@ -255,7 +248,7 @@ static void prepend_client(struct backwards *b, const struct forwarded_hop *hop)
 size_t forwarded_write(const struct http_head *head, const char *base, bool keep_chain, const struct forwarded_hop *hop, char *out, size_t size)
 {
     struct bounded own = { .p = out, .size = size };
-    if (hop->peer)
+    if (hop->peer.n)
         add_for(&own, hop->peer);
     if (hop->host_port.n)
         add_parameter(&own, SLICE("host"), hop->host_port);
@@ -291,12 +284,23 @@ struct slice forwarded_host(const struct http_head *head, const char *base, bool
     return host_port;
 }
 
+/* Eight digits at once, the first in the highest byte: each gets a byte, and those from ten on go further, to 'a'. */
+static uint64_t hexadecimal(uint32_t bits)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    uint64_t d = bits;
+    d = (d | d << 16) & UINT64_C(0x0000ffff0000ffff);
+    d = (d | d << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    d = (d | d << 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t is_letter = (d + each * 6) >> 4 & each;
+    return d + each * '0' + is_letter * ('a' - '0' - 10);
+}
+
 char *request_id_make(struct random *r, char out[static REQUEST_ID_SIZE])
 {
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t bits = random_u64(r);
-        for (unsigned digit = 0; digit < 16; digit++, bits <<= 4)
-            out[i * 16 + digit] = "0123456789abcdef"[bits >> 60];
+        uint64_t bits = random_u64(r), digits[2] = { htobe64(hexadecimal((uint32_t)(bits >> 32))), htobe64(hexadecimal((uint32_t)bits)) };
+        memcpy(out + i * sizeof digits, digits, sizeof digits);
     }
     out[REQUEST_ID_SIZE - 1] = '\0';
     return out;

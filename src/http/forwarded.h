@@ -14,13 +14,14 @@ enum { FORWARDED_HOPS_MAX = 32 }; /* proxies of a chain that are looked at */
  * as far as it can be followed. A trusted proxy has to set or remove CF-Connecting-IP itself: that is what being trusted means. */
 struct address forwarded_client(const struct http_head *, const char *base, const struct address *peer, const struct cidr_set *trusted);
 
-/* X-Forwarded-For: the chain that came, if `keep_chain` (the peer is trusted), and the peer (NULL: none, a unix socket). What doesn't fit
- * of the chain is dropped from its begin, where the least trustworthy stands. Returns the length; 0 if there is nothing to say. */
-size_t forwarded_for(const struct http_head *, const char *base, bool keep_chain, const struct address *peer, char *out, size_t size);
+/* X-Forwarded-For: the chain that came, if `keep_chain` (the peer is trusted), and the peer as address_format_host writes it (empty: none,
+ * a unix socket). What doesn't fit of the chain is dropped from its begin, where the least trustworthy stands. Returns the length; 0 if
+ * there is nothing to say. */
+size_t forwarded_for(const struct http_head *, const char *base, bool keep_chain, struct slice peer, char *out, size_t size);
 
 struct forwarded_hop {
-    const struct address *peer;   /* NULL: none */
-    const struct address *client; /* behind a trusted peer; NULL or the peer's host: nothing beyond it is known */
+    struct slice peer;          /* likewise */
+    struct slice client;        /* behind a trusted peer; empty or the peer's: nothing beyond it is known */
     struct slice host_port;     /* of the request; may be empty */
     bool secure;                /* the client uses https */
 };

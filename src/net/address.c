@@ -108,12 +108,23 @@ static char *format_decimal(char *out, unsigned value)
     return out;
 }
 
+static char *format_octet(char *out, unsigned value)
+{
+    unsigned hundreds = value / 100, tens = value / 10 % 10;
+    *out = (char)('0' + hundreds);
+    out += value >= 100;
+    *out = (char)('0' + tens);
+    out += value >= 10;
+    *out++ = (char)('0' + value % 10);
+    return out;
+}
+
 /* By hand because it is done for every client, and inet_ntop goes through printf. */
 static size_t format_v4(const uint8_t bytes[4], char *out)
 {
     char *p = out;
     for (int i = 0; i < 4; i++) {
-        p = format_decimal(p, bytes[i]);
+        p = format_octet(p, bytes[i]);
         *p++ = '.';
     }
     *--p = '\0';
@@ -123,6 +134,8 @@ static size_t format_v4(const uint8_t bytes[4], char *out)
 size_t address_format_host(const struct address *a, char out[static ADDRESS_TEXT_SIZE])
 {
     uint8_t bytes[16];
+    if (a->sa.sa_family == AF_INET)
+        return format_v4((const uint8_t *)&a->v4.sin_addr, out);
     address_bytes(a, bytes);
     if (memcmp(bytes, mapped_prefix, sizeof mapped_prefix) == 0)
         return format_v4(bytes + 12, out);

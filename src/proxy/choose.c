@@ -23,7 +23,7 @@ struct tables {
     struct steering_candidate *candidates; /* stay put: the policy points to them */
     struct candidacy *standings;            /* for explanations */
     uint32_t out[RULED_WEIGHT + 1];        /* how many are out, and why */
-    struct step_image *image;
+    struct step_sheet *sheet;
     bool any;                              /* some candidate has weight */
     void *keyed;                           /* of the policy that leads a key to the same candidate; NULL: not needed so far */
     uint64_t keyed_epoch;
@@ -63,7 +63,7 @@ static void group_clear(struct group *g)
             g->keyed_policy->worker_free(g->levels[i].keyed);
         free(g->levels[i].candidates);
         free(g->levels[i].standings);
-        free(g->levels[i].image);
+        step_sheet_unref(g->levels[i].sheet);
     }
     if (g->keyed_config)
         g->keyed_policy->release(g->keyed_config);
@@ -145,8 +145,8 @@ static void fill_candidates(struct group *g, enum usability level, struct tables
         pool_fill_candidates(g->pool, level, now, t->candidates, t->standings);
     else
         pool_list_fill_candidates(g->list, level, now, t->candidates, t->standings);
-    free(t->image);
-    t->image = NULL;
+    step_sheet_unref(t->sheet);
+    t->sheet = NULL;
     memset(t->out, 0, sizeof t->out);
     for (size_t i = 0; i < g->n; i++)
         t->out[t->standings[i].ruled_out]++;
@@ -337,7 +337,7 @@ static void look_at_all(const struct group *g, struct explain_step *step)
 
 static struct explain_step begin_step(const struct exchange *ex, const struct group *g, struct tables *t, enum usability level)
 {
-    struct explain_step step = { .decision = ex->decision, .candidates = t->candidates, .standings = t->standings, .image = &t->image };
+    struct explain_step step = { .decision = ex->decision, .candidates = t->candidates, .standings = t->standings, .sheet = &t->sheet };
     if (!ex->decision)
         return step;
     if (g->kind == GROUP_POOL)

@@ -10,7 +10,7 @@
 
 _Static_assert(DECISION_ID_SIZE == EXCHANGE_ID_MAX + 1, "an id fits");
 
-enum { HOST_MAX = 80, TARGET_MAX = 160, METHOD_MAX = 16, DETAIL_MAX = 120 };
+enum { HOST_MAX = 80, REQUEST_LINE_MAX = 176, DETAIL_MAX = 120 };
 
 static nsec_t since_start(const struct exchange *ex)
 {
@@ -24,9 +24,9 @@ static void note_request(struct decision *d, const struct exchange *ex)
     struct address room;
     const struct address *client = forward_client(ex, &room);
     d->started_wall = ex->started_wall;
-    d->method = decision_add_text(d, (struct slice){ ex->base + ex->head->start, ex->head->method_len }, METHOD_MAX);
+    size_t line = ex->head->target + ex->head->target_len - ex->head->start;
+    d->request_line = decision_add_text(d, (struct slice){ ex->base + ex->head->start, line }, REQUEST_LINE_MAX);
     d->host = decision_add_text(d, ex->message.host_port, HOST_MAX);
-    d->target = decision_add_text(d, (struct slice){ ex->base + ex->head->target, ex->head->target_len }, TARGET_MAX);
     if (!client)
         return;
     d->client_family = client->sa.sa_family;
@@ -92,6 +92,8 @@ void explain_list(const struct exchange *ex, enum pool_map_kind by)
 void explain_session(const struct exchange *ex, enum ruled_out why_not)
 {
     struct note_session *note = DECISION_ADD(ex->decision, NOTE_SESSION, note_session);
+    if (ex->decision)
+        ex->decision->choice = 0;
     if (!note)
         return;
     note->stays = why_not == RULED_IN;
@@ -130,7 +132,7 @@ void explain_try(const struct exchange *ex, enum try_how how)
     if (!ex->decision)
         return;
     note_place(ex);
-    decision_add_try(ex->decision, how, ex->endpoint->id, since_start(ex));
+    decision_add_try(ex->decision, how, ex->decision->choice ? NULL : ex->endpoint->id, since_start(ex));
 }
 
 void explain_failed(const struct exchange *ex, enum reason reason, unsigned status, const char *detail)
@@ -172,116 +174,150 @@ static const char *name_of(const struct explain_step *s, size_t i)
     return s->pool ? s->pool->endpoints[i].id : s->list->pools[i]->name;
 }
 
-/* NULL: there is no room for it. */
-static struct note_candidate *listed(struct explain_step *s, size_t i)
+static void describe(struct note_candidate *c, const struct explain_step *s, uint32_t name)
 {
-    bool fresh = false;
-    struct note_candidate *c = s->note ? decision_list(s->decision, s->note, i, &fresh) : NULL;
-    if (!fresh)
-        return c;
-    const struct candidacy *standing = &s->standings[i];
-    c->name = decision_add_name(s->decision, name_of(s, i));
+    const struct candidacy *standing = &s->standings[c->index];
+    c->name = name;
     c->ruled_out = standing->ruled_out;
     c->condition = standing->condition;
     c->ejected_for = standing->ejected_for;
     c->placed = standing->placed;
-    c->weight = (float)s->candidates[i].weight;
+    c->weight = (float)s->candidates[c->index].weight;
     c->configured = (float)standing->weight.configured;
     c->given = (float)standing->weight.given;
     c->slow_start = (float)standing->weight.slow_start;
     c->connections_share = (float)standing->weight.connections;
-    return c;
 }
 
-static void note_step(struct explain_step *s, enum usability level, const char *policy, size_t n, const uint32_t out[RULED_WEIGHT + 1])
+static void write_sheet(const struct explain_step *s, struct decision *d, enum usability level, const char *policy, size_t n,
+                        const uint32_t out[RULED_WEIGHT + 1])
 {
-    s->note = decision_add_step(s->decision, s->pool ? AMONG_ENDPOINTS : AMONG_POOLS, s->pool ? s->pool->name : NULL, policy, n);
-    if (!s->note)
-        return;
-    s->note->level = (uint8_t)level;
-    memcpy(s->note->out, out, sizeof s->note->out);
-    for (size_t i = 0; i < n && s->note->room >= n; i++)
-        listed(s, i);
+    struct note_step *note = decision_add_step(d, s->pool ? AMONG_ENDPOINTS : AMONG_POOLS, s->pool ? s->pool->name : NULL, policy, n);
+    note->level = (uint8_t)level;
+    memcpy(note->out, out, sizeof note->out);
+    for (size_t i = 0; i < note->room; i++) {
+        bool fresh;
+        describe(decision_list(d, note, i, &fresh), s, decision_add_name(d, name_of(s, i)));
+    }
+}
+
+/* `listed`: as many candidates at the most, or none of them. */
+static struct step_sheet *make_sheet(const struct explain_step *s, enum usability level, const char *policy, size_t n,
+                                     const uint32_t out[RULED_WEIGHT + 1], unsigned listed)
+{
+    enum { TEXT = DECISION_TEXT_MAX + 1 + DECISION_ALIGNMENT };
+    unsigned names = n <= listed ? (unsigned)n : 0;
+    size_t room = sizeof(struct decision) + sizeof(struct note_step) + 2 * TEXT + names * (sizeof(struct note_candidate) + TEXT) + DECISION_KEPT_FOR_TRIES;
+    struct decision *scratch = malloc(room + 2 * DECISION_ALIGNMENT);
+    if (!scratch)
+        return NULL;
+    decision_begin(scratch, room + 2 * DECISION_ALIGNMENT, names);
+    write_sheet(s, scratch, level, policy, n, out);
+    struct step_sheet *sheet = step_sheet_new(scratch, decision_at(scratch, scratch->last));
+    free(scratch);
+    return sheet;
 }
 
 void explain_step(struct explain_step *s, const struct exchange *ex, enum usability level, const char *policy, size_t n,
                   const uint32_t out[RULED_WEIGHT + 1])
 {
     bool remembered = !ex->explanation;
-    if (remembered && *s->image)
-        s->note = decision_add_image(s->decision, *s->image);
+    struct step_sheet *sheet = remembered ? *s->sheet : NULL;
+    if (!sheet)
+        sheet = make_sheet(s, level, policy, n, out, s->decision->listed);
+    s->note = sheet ? decision_add_on_sheet(s->decision, sheet) : NULL;
+    if (s->pool)
+        s->decision->choice = 0;
+    if (remembered)
+        *s->sheet = sheet;
     else
-        note_step(s, level, policy, n, out);
-    if (remembered && !*s->image && s->note && !s->decision->cut)
-        *s->image = decision_step_image(s->decision, s->note);
+        step_sheet_unref(sheet);
     for (unsigned k = 0; s->pool && k < ex->n_tried; k++)
         if (ex->tried[k]->pool == s->pool)
             explain_ruled_out(s, ex->tried[k]->order, RULED_TRIED);
+}
+
+/* NULL: there is no room for it. */
+static struct seen *see(struct explain_step *s, size_t i)
+{
+    bool fresh = false;
+    struct seen *seen = s->note ? note_see(s->note, i, &fresh) : NULL;
+    if (!fresh)
+        return seen;
+    struct note_candidate *facts = decision_add_facts(s->decision, seen);
+    if (facts)
+        describe(facts, s, decision_add_name(s->decision, name_of(s, i)));
+    return seen;
 }
 
 double *explain_scores(const struct explain_step *s, const struct exchange *ex, double few[EXPLAIN_LISTED])
 {
     if (!s->note)
         return NULL;
-    return ex->explanation ? ex->explanation->scores : s->note->n <= EXPLAIN_LISTED ? few : NULL;
+    return ex->explanation ? ex->explanation->scores : s->note->by_index ? few : NULL;
 }
 
 void explain_in_flight(struct explain_step *s, size_t index, uint32_t n)
 {
-    struct note_candidate *c = listed(s, index);
-    if (c)
-        c->in_flight = n;
+    struct seen *seen = see(s, index);
+    if (seen)
+        seen->in_flight = n;
 }
 
 void explain_connections(struct explain_step *s, size_t index, uint32_t n)
 {
-    struct note_candidate *c = listed(s, index);
-    if (c)
-        c->connections = n;
+    struct seen *seen = see(s, index);
+    if (seen)
+        seen->connections = n;
 }
 
 void explain_latency(struct explain_step *s, size_t index, const struct steering_latency *latency)
 {
-    struct note_candidate *c = listed(s, index);
-    if (c)
-        c->latency_s = (float)(isnan(latency->seconds) ? latency->probe_seconds : latency->seconds);
+    struct seen *seen = see(s, index);
+    if (seen)
+        seen->latency_s = (float)(isnan(latency->seconds) ? latency->probe_seconds : latency->seconds);
 }
 
-/* A remembered step of many keeps a place for the one that is chosen. */
-static struct note_candidate *listed_anyway(struct explain_step *s, size_t i)
+/* A step of many keeps a place for the one that is chosen. */
+static bool is_named(struct explain_step *s, size_t chosen)
 {
-    if (!s->note || !s->note->room)
-        return NULL;
-    struct note_candidate *c = listed(s, i);
-    if (!c) {
+    if (s->note->by_index)
+        return true;
+    const struct seen *seen = see(s, chosen);
+    if (!seen && s->note->room) {
         s->note->listed--;
-        c = listed(s, i);
+        seen = see(s, chosen);
     }
-    return c;
+    return seen && seen->facts;
+}
+
+static void note_chosen(struct explain_step *s, size_t chosen)
+{
+    bool named = chosen != STEERING_NONE && is_named(s, chosen);
+    s->note->chosen = chosen == STEERING_NONE ? NOT_ASKED : (uint32_t)chosen;
+    if (s->pool)
+        s->decision->choice = named ? (uint32_t)((char *)s->note - (char *)s->decision) : 0;
 }
 
 void explain_asked(struct explain_step *s, const struct steering_policy *policy, bool by_session, const double *scores, size_t chosen)
 {
-    struct note_step *note = s->note;
+    struct note_on_sheet *note = s->note;
     if (!note)
         return;
     if (by_session)
         note->policy = decision_add_name(s->decision, policy->name);
     note->asked = true;
     note->by_session = by_session;
-    note->chosen = chosen == STEERING_NONE ? NOT_ASKED : (uint32_t)chosen;
-    for (size_t i = 0; scores && i < note->n && i < note->listed; i++)
-        if (!isnan(scores[i]))
-            listed(s, i)->score = (float)scores[i];
-    if (chosen != STEERING_NONE && note->room < note->n)
-        listed_anyway(s, chosen);
+    for (size_t i = 0, n = scores ? note->listed : 0; i < n; i++)
+        note->seen[i].score = (float)scores[i];
+    note_chosen(s, chosen);
 }
 
 void explain_ruled_out(struct explain_step *s, size_t index, enum ruled_out why)
 {
-    struct note_candidate *c = listed(s, index);
-    if (c)
-        c->ruled_out = (uint8_t)why;
+    struct seen *seen = see(s, index);
+    if (seen)
+        seen->ruled_out = (uint8_t)why;
 }
 
 /* --- a request that nobody sent --- */
@@ -323,27 +359,28 @@ static void explain_new(struct worker *w, struct explanation *x)
     struct exchange *ex = exchange_new(w, NULL, NULL);
     if (!ex)
         return;
-    x->decision = mem_alloc(EXPLAIN_SIZE_MAX); /* what is not written is not touched either */
-    decision_begin(x->decision, EXPLAIN_SIZE_MAX, UINT32_MAX);
-    x->decision->id[0] = '\0';
+    struct decision *d = mem_alloc(EXPLAIN_SIZE_MAX); /* what is not written is not touched either */
+    decision_begin(d, EXPLAIN_SIZE_MAX, UINT32_MAX);
+    d->id[0] = '\0';
     ex->peer = x->client.sa.sa_family ? &x->client : NULL;
     ex->started_wall = clock_wall();
     x->malformed = !exchange_read_head(ex, (struct slice){ x->head, x->head_length });
     ex->host = ex->message.host;
-    ex->decision = x->decision;
+    ex->decision = d;
     ex->explanation = x;
     if (!x->malformed)
         lead(x, ex);
     exchange_discard(ex);
+    x->decision = decision_unfold(d);
+    decision_release_sheets(d, decision_first(d));
+    free(d);
 }
 
 static void explain_remembered(struct worker *w, struct explanation *x)
 {
     const struct decision *d = remembered_find(w->remembered, x->request_id, &x->same_id);
-    if (!d)
-        return;
-    x->decision = mem_alloc(REMEMBERED_SIZE);
-    memcpy(x->decision, d, d->used);
+    if (d)
+        x->decision = decision_unfold(d);
 }
 
 void explain(struct worker *w, struct explanation *x)

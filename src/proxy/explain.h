@@ -11,6 +11,7 @@
 #include "balance/decision.h"
 #include "balance/ops.h"
 #include "balance/pool_map.h"
+#include "balance/sheet.h"
 #include "net/mailbox.h"
 #include "proxy/choose.h"
 #include "proxy/direct.h"
@@ -73,12 +74,12 @@ void explain_then(const struct exchange *, enum failed_then);
 /* One question to a policy: between the pools of a list, or the endpoints of a pool. */
 struct explain_step {
     struct decision *decision;    /* NULL: nothing is noted */
-    struct note_step *note;
+    struct note_on_sheet *note;
     const struct pool *pool;      /* or */
     const struct pool_list *list;
     const struct steering_candidate *candidates; /* as the policy sees them, and why: by the index of the pool's endpoints or the list's pools */
     const struct candidacy *standings;
-    struct step_image **image;    /* of those that are remembered, as long as candidates and standings are the same; NULL there: not made yet */
+    struct step_sheet **sheet;    /* for those that are remembered, as long as candidates and standings are the same; NULL there: not made yet */
 };
 /* It is about to be asked, or would be if anybody could be chosen. Fills in `note`; the rest is given. `out`: how many are out, and why. */
 void explain_step(struct explain_step *, const struct exchange *, enum usability level, const char *policy, size_t n,

@@ -66,33 +66,38 @@ static void mark_replaced(struct exchange *ex, bool trusted)
     }
 }
 
+static struct slice host_text(const struct address *a, char room[static ADDRESS_TEXT_SIZE])
+{
+    return (struct slice){ room, a ? address_format_host(a, room) : 0 };
+}
+
 static void add_forwarded(struct exchange *ex, struct forward_notes *notes, bool trusted)
 {
     size_t room;
-    char *out;
+    char *out, *client_text = room_for_text(notes, &room);
     struct address client_room;
-    const struct address *client = forward_client(ex, &client_room);
-    struct forwarded_hop hop = { .peer = ex->peer, .client = client, .host_port = ex->message.host_port, .secure = ex->secure };
+    const struct address *address = forward_client(ex, &client_room);
+    struct slice client = room >= ADDRESS_TEXT_SIZE ? host_text(address, client_text) : SLICE("");
+    notes->used += client.n;
+    char peer_text[ADDRESS_TEXT_SIZE];
+    struct slice peer = address == ex->peer ? client : host_text(ex->peer, peer_text);
+    struct forwarded_hop hop = { .peer = peer, .client = client, .host_port = ex->message.host_port, .secure = ex->secure };
 
-    if (ex->endpoint->behind_cloudflare) { /* one field of at most 100 characters, or error 1000 */
-        out = room_for_text(notes, &room);
+    out = room_for_text(notes, &room);
+    if (ex->endpoint->behind_cloudflare) /* one field of at most 100 characters, or error 1000 */
         add_written(notes, SLICE("X-Forwarded-For"), forwarded_for(ex->head, ex->base, false, client, out, room));
-    } else {
-        out = room_for_text(notes, &room);
-        add_written(notes, SLICE("X-Forwarded-For"), forwarded_for(ex->head, ex->base, trusted, ex->peer, out, room));
-    }
+    else
+        add_written(notes, SLICE("X-Forwarded-For"), forwarded_for(ex->head, ex->base, trusted, peer, out, room));
     add(notes, SLICE("X-Forwarded-Proto"), forwarded_proto(ex->head, ex->base, trusted, ex->secure));
     struct slice host = forwarded_host(ex->head, ex->base, trusted, ex->message.host_port);
     if (host.n)
         add(notes, SLICE("X-Forwarded-Host"), host);
     out = room_for_text(notes, &room);
     add_written(notes, SLICE("Forwarded"), forwarded_write(ex->head, ex->base, trusted, &hop, out, room));
-    if (client) {
-        out = room_for_text(notes, &room);
-        if (room >= ADDRESS_TEXT_SIZE)
-            add_written(notes, SLICE("X-Real-IP"), address_format_host(client, out));
-        if (ex->endpoint->kind == ENDPOINT_EDGE && notes->n) /* what an application behind a tunnel looks for */
-            add(notes, SLICE("CF-Connecting-IP"), notes->fields[notes->n - 1].value);
+    if (client.n) {
+        add(notes, SLICE("X-Real-IP"), client);
+        if (ex->endpoint->kind == ENDPOINT_EDGE) /* what an application behind a tunnel looks for */
+            add(notes, SLICE("CF-Connecting-IP"), client);
     }
 }
 

@@ -1,18 +1,15 @@
 #include "proxy/remembered.h"
 
+#include "balance/sheet.h"
 #include "base/mem.h"
 
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-enum { CACHE_LINE = 64, PREFETCHED = 10 * CACHE_LINE /* what most take */ };
+enum { CACHE_LINE = 64, PREFETCHED = 8 * CACHE_LINE /* what most take */ };
 
 struct remembered {
     unsigned n, next;
     bool full;                 /* all of them are in use */
-    uint32_t *hashes;          /* of the ids, so that a search does not touch the blocks */
     struct decision ***owners; /* where they are known as under way; NULL: over */
     char *blocks;              /* pages of which come into being when they are first used */
 };
@@ -22,11 +19,6 @@ static struct decision *block(const struct remembered *r, unsigned i)
     return (struct decision *)(void *)(r->blocks + (size_t)i * REMEMBERED_SIZE);
 }
 
-static uint32_t hash_of(const char *id)
-{
-    return (uint32_t)XXH3_64bits(id, strlen(id));
-}
-
 struct remembered *remembered_new(void)
 {
     return mem_zero(sizeof(struct remembered));
@@ -34,15 +26,8 @@ struct remembered *remembered_new(void)
 
 static void free_blocks(struct remembered *r)
 {
-    free(r->hashes);
     free(r->owners);
     free(r->blocks);
-}
-
-void remembered_free(struct remembered *r)
-{
-    free_blocks(r);
-    free(r);
 }
 
 static unsigned count(const struct remembered *r)
@@ -50,12 +35,28 @@ static unsigned count(const struct remembered *r)
     return r->full ? r->n : r->next;
 }
 
-/* Whoever still writes the oldest has it no more. */
+/* Whoever still writes it has it no more. */
+static void forget(struct remembered *r, unsigned i)
+{
+    if (r->owners[i])
+        *r->owners[i] = NULL;
+    r->owners[i] = NULL;
+    decision_release_sheets(block(r, i), decision_first(block(r, i)));
+}
+
+void remembered_free(struct remembered *r)
+{
+    for (unsigned i = 0; i < count(r); i++)
+        forget(r, i);
+    free_blocks(r);
+    free(r);
+}
+
+/* In place of the oldest. */
 static unsigned take(struct remembered *r)
 {
     unsigned i = r->next;
-    if (r->owners[i])
-        *r->owners[i] = NULL;
+    forget(r, i);
     r->next = i + 1 < r->n ? i + 1 : 0;
     r->full |= r->next == 0;
     return i;
@@ -71,14 +72,14 @@ static void own(struct remembered *r, unsigned i, struct decision **owner)
 /* What a request writes has left the caches since the last time: fetched while others are served, it costs the next one no wait. */
 static void prefetch(const struct remembered *r)
 {
+    char *next = (char *)block(r, r->next);
     for (unsigned at = 0; at < PREFETCHED; at += CACHE_LINE)
-        __builtin_prefetch((char *)block(r, r->next) + at, 1);
+        __builtin_prefetch(next + at, 1);
 }
 
 static void move_one(struct remembered *to, const struct remembered *from, unsigned k)
 {
     unsigned i = take(to);
-    to->hashes[i] = from->hashes[k];
     memcpy(block(to, i), block(from, k), block(from, k)->used);
     own(to, i, from->owners[k]);
 }
@@ -90,7 +91,6 @@ void remembered_resize(struct remembered *r, unsigned n)
         return;
     *r = (struct remembered){ .n = n };
     if (n) {
-        r->hashes = mem_array(n, sizeof *r->hashes);
         r->owners = mem_array(n, sizeof *r->owners);
         r->blocks = mem_array(n, REMEMBERED_SIZE);
     }
@@ -98,8 +98,8 @@ void remembered_resize(struct remembered *r, unsigned n)
         unsigned i = old.full ? (old.next + k) % old.n : k; /* the oldest first */
         if (n)
             move_one(r, &old, i);
-        else if (old.owners[i])
-            *old.owners[i] = NULL;
+        else
+            forget(&old, i);
     }
     free_blocks(&old);
 }
@@ -114,7 +114,6 @@ struct decision *remembered_begin(struct remembered *r, const char *id, unsigned
     struct decision *d = *owner;
     decision_begin(d, REMEMBERED_SIZE, listed);
     memcpy(d->id, id, strlen(id) + 1);
-    r->hashes[i] = hash_of(id);
     prefetch(r);
     return d;
 }
@@ -126,12 +125,11 @@ void remembered_end(struct remembered *r, const struct decision *d)
 
 const struct decision *remembered_find(const struct remembered *r, const char *id, unsigned *same)
 {
-    uint32_t hash = hash_of(id);
     const struct decision *newest = NULL;
     *same = 0;
     for (unsigned k = 0; k < count(r); k++) {
         unsigned i = (r->next + r->n - 1 - k) % r->n; /* the newest first */
-        if (r->hashes[i] != hash || strcmp(block(r, i)->id, id) != 0)
+        if (strcmp(block(r, i)->id, id) != 0)
             continue;
         newest = newest ? newest : block(r, i);
         ++*same;

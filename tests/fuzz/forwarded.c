@@ -63,7 +63,7 @@ static void check_for(const struct http_head *head, const char *base, bool keep,
     char text[ADDRESS_TEXT_SIZE], *out = malloc(room ? room : 1);
     require(out != NULL);
     struct slice own = { text, address_format_host(peer, text) };
-    struct slice value = { out, forwarded_for(head, base, keep, peer, out, room) };
+    struct slice value = { out, forwarded_for(head, base, keep, own, out, room) };
     require(value.n <= room && (value.n == 0) == (own.n > room));
     require(keep || value.n == 0 || slice_eq(value, own));
     if (value.n) {
@@ -104,7 +104,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     client = forwarded_client(&head, message, &peer, &all);
     require(client.sa.sa_family == AF_INET || client.sa.sa_family == AF_INET6);
     check_for(&head, message, data[0] & OPTION_KEEP, &peer, data[1]);
-    struct forwarded_hop hop = { &peer, &client, data[0] & OPTION_PORT ? SLICE("[::1]:80") : SLICE("a.example"), data[0] & OPTION_V6 };
+    char texts[2][ADDRESS_TEXT_SIZE];
+    struct forwarded_hop hop = { { texts[0], address_format_host(&peer, texts[0]) }, { texts[1], address_format_host(&client, texts[1]) },
+                                 data[0] & OPTION_PORT ? SLICE("[::1]:80") : SLICE("a.example"), data[0] & OPTION_V6 };
     check_forwarded(&head, message, data[0] & OPTION_KEEP, &hop, data[1]);
     return 0;
 }

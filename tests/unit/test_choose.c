@@ -25,6 +25,7 @@ struct scene {
     _Alignas(max_align_t) char no_upstreams[1024];
     struct snapshot snapshot;
     struct exchange ex;
+    struct decision *told; /* what was noted, unfolded */
 };
 
 static struct scene *scene_new(const char *policy)
@@ -537,15 +538,24 @@ static void stop_watching(struct scene *s)
 {
     if (s->ex.explanation)
         explanation_free(s->ex.explanation);
+    decision_release_sheets(s->ex.decision, decision_first(s->ex.decision));
     free(s->ex.decision);
+    free(s->told);
     s->ex.explanation = NULL;
-    s->ex.decision = NULL;
+    s->ex.decision = s->told = NULL;
+}
+
+static void read_on(struct scene *s)
+{
+    free(s->told);
+    s->told = decision_unfold(s->ex.decision);
+    assert_non_null(s->told);
 }
 
 static unsigned notes_of(const struct scene *s, enum note_kind kind, const struct note *out[8])
 {
     unsigned n = 0;
-    for (const struct note *note = decision_first(s->ex.decision); note; note = decision_next(s->ex.decision, note))
+    for (const struct note *note = decision_first(s->told); note; note = decision_next(s->told, note))
         if (note->kind == kind && n < 8)
             out[n++] = note;
     return n;
@@ -560,7 +570,7 @@ static const struct note_step *step_at(const struct scene *s, unsigned i)
 
 static const struct note_candidate *candidate_at(const struct scene *s, unsigned step, unsigned i)
 {
-    const struct note_candidate *c = decision_candidate(s->ex.decision, step_at(s, step), i);
+    const struct note_candidate *c = decision_candidate(s->told, step_at(s, step), i);
     assert_non_null(c);
     return c;
 }
@@ -571,7 +581,7 @@ static void assert_what_was_decided(struct scene *s)
 
     assert_int_equal(notes_of(s, NOTE_STEP, notes), 3);
     assert_true(step_at(s, 0)->among == AMONG_POOLS && step_at(s, 0)->level == USABLE_HEALTHY && step_at(s, 0)->n == POOLS);
-    assert_string_equal(decision_text(s->ex.decision, step_at(s, 1)->within), "first");
+    assert_string_equal(decision_text(s->told, step_at(s, 1)->within), "first");
     assert_int_equal(step_at(s, 1)->chosen, NOT_ASKED);
     assert_int_equal(candidate_at(s, 1, 0)->ruled_out, RULED_USABILITY);
     assert_int_equal(candidate_at(s, 1, 0)->condition, CONDITION_DOWN);
@@ -591,6 +601,7 @@ static void test_what_is_decided_is_noted(void **state)
         set_in_flight(s, 0, 1, 1);
         watch_as(s, remembered, remembered ? EXPLAIN_LISTED : UINT32_MAX);
         assert_chosen(s, 1, 0);
+        read_on(s);
         assert_what_was_decided(s);
         stop_watching(s);
         scene_free(s);
@@ -608,12 +619,13 @@ static void test_of_many_the_chosen_one_is_noted(void **state)
     watch_as(s, true, 1);
     strike(s, 0, 1);
     assert_int_equal(choose(&s->ex), CHOICE_MADE);
+    read_on(s);
     const struct note_step *pools = step_at(s, 0), *endpoints = step_at(s, 1);
     assert_int_equal(pools->listed, 1);
-    assert_non_null(decision_candidate(s->ex.decision, pools, pools->chosen));
+    assert_non_null(decision_candidate(s->told, pools, pools->chosen));
     assert_int_equal(endpoints->n, EACH);
     assert_int_equal(endpoints->listed, 1);
-    assert_non_null(decision_candidate(s->ex.decision, endpoints, endpoints->chosen));
+    assert_non_null(decision_candidate(s->told, endpoints, endpoints->chosen));
     assert_int_equal(endpoints->chosen, s->ex.endpoint->order);
     assert_int_equal(endpoints->out[RULED_IN] + endpoints->out[RULED_USABILITY], EACH);
     stop_watching(s);
@@ -668,6 +680,7 @@ static void test_last_resorts_are_noted_and_not_counted(void **state)
     watch(s);
     assert_chosen(s, 0, 0);
     const struct note *notes[8];
+    read_on(s);
     assert_int_equal(notes_of(s, NOTE_LAST_RESORT, notes), 1);
     assert_int_equal(atomic_load(&s->worker.counters.panic_choices), 0);
     stop_watching(s);

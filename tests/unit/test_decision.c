@@ -2,6 +2,7 @@
 #include "balance/decision.h"
 
 #include "balance/config.h"
+#include "balance/sheet.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -89,35 +90,147 @@ static void test_steps_of_many(void **state)
     (void)state;
 }
 
-static void test_images(void **state)
+/* Of two candidates. */
+static struct step_sheet *a_sheet(unsigned listed)
 {
-    struct decision *d = begin(4096, 8), *other = begin(2048, 8);
+    struct decision *d = begin(4096, listed);
     decision_add_text(d, SLICE("stands before it"), 40);
     decision_add_try(d, TRY_FIRST, "p/e", 1);
     struct note_step *s = decision_add_step(d, AMONG_ENDPOINTS, "pool", "random", 2);
     bool fresh;
-
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < s->room; i++)
         decision_list(d, s, i, &fresh)->name = decision_add_name(d, i ? "pool/b" : "pool/a");
-    struct step_image *image = decision_step_image(d, s);
-    assert_non_null(image);
+    struct step_sheet *sheet = step_sheet_new(d, s);
+    assert_non_null(sheet);
     free(d);
-    for (unsigned n = 0; (s = decision_add_image(other, image)); n++) {
-        assert_string_equal(decision_text(other, s->within), "pool");
-        assert_string_equal(decision_text(other, s->policy), "random");
-        assert_string_equal(decision_text(other, decision_candidate(other, s, 1)->name), "pool/b");
-        decision_list(other, s, n % 2, &fresh)->ruled_out = RULED_TRIED;
+    return sheet;
+}
+
+static const struct note_step *step_of(const struct note *note)
+{
+    assert_int_equal(note->kind, NOTE_STEP);
+    return (const void *)note;
+}
+
+/* What one request saw is not what another did. */
+static void test_steps_on_a_sheet(void **state)
+{
+    struct step_sheet *sheet = a_sheet(8);
+    struct decision *d = begin(2048, 8), *told;
+    struct note_on_sheet *on;
+    bool fresh = false;
+    unsigned n = 0;
+
+    for (; (on = decision_add_on_sheet(d, sheet)); n++) {
+        struct seen *seen = note_see(on, n % 2, &fresh);
+        assert_false(fresh);
+        seen->ruled_out = RULED_TRIED;
+        seen->in_flight = n;
+        on->asked = true;
+        on->chosen = 1 - n % 2;
+        if (n == 1)
+            on->policy = decision_add_name(d, "hash");
     }
-    assert_true(other->cut);
-    unsigned steps = 0;
-    for (const struct note *note = decision_first(other); note; note = decision_next(other, note), steps++) {
-        s = (struct note_step *)(uintptr_t)note;
-        assert_int_equal(decision_candidate(other, s, steps % 2)->ruled_out, RULED_TRIED);
-        assert_int_equal(decision_candidate(other, s, 1 - steps % 2)->ruled_out, RULED_IN);
+    step_sheet_unref(sheet); /* the decision's own are left */
+    assert_true(d->cut && n > 5);
+    told = decision_unfold(d);
+    decision_release_sheets(d, decision_first(d));
+    free(d);
+    for (const struct note *note = decision_first(told); note; note = decision_next(told, note), n--) {
+        const struct note_step *s = step_of(note);
+        unsigned k = (unsigned)(s->chosen == 1 ? 0 : 1);
+        assert_string_equal(decision_text(told, s->within), "pool");
+        assert_string_equal(decision_text(told, decision_candidate(told, s, 0)->name), "pool/a");
+        assert_string_equal(decision_text(told, decision_candidate(told, s, 1)->name), "pool/b");
+        assert_int_equal(decision_candidate(told, s, k)->ruled_out, RULED_TRIED);
+        assert_int_equal(decision_candidate(told, s, k)->in_flight % 2, k);
+        assert_int_equal(decision_candidate(told, s, k)->connections, NOT_ASKED);
+        assert_int_equal(decision_candidate(told, s, 1 - k)->ruled_out, RULED_IN);
+        assert_int_equal(decision_candidate(told, s, 1 - k)->in_flight, NOT_ASKED);
+        assert_string_equal(decision_text(told, s->policy), decision_candidate(told, s, k)->in_flight == 1 ? "hash" : "random");
     }
-    assert_true(steps > 3);
-    free(image);
-    free(other);
+    assert_int_equal(n, 0);
+    free(told);
+    (void)state;
+}
+
+/* A sheet of many lists none: each request notes what it looked at. */
+static void test_a_sheet_that_lists_none(void **state)
+{
+    struct step_sheet *sheet = a_sheet(0);
+    struct decision *d = begin(2048, 1), *told;
+    struct note_on_sheet *on = decision_add_on_sheet(d, sheet);
+    bool fresh = false;
+
+    struct seen *seen = note_see(on, 1, &fresh);
+    assert_true(fresh);
+    struct note_candidate *facts = decision_add_facts(d, seen);
+    facts->name = decision_add_name(d, "pool/b");
+    facts->weight = 3;
+    seen->score = 0.5f;
+    fresh = false;
+    assert_ptr_equal(note_see(on, 1, &fresh), seen);
+    assert_false(fresh);
+    assert_null(note_see(on, 0, &fresh));
+    on->chosen = 1;
+    told = decision_unfold(d);
+    const struct note_step *s = step_of(decision_first(told));
+    assert_true(s->n == 2 && s->listed == 1);
+    assert_true(decision_candidate(told, s, 1)->weight == 3 && decision_candidate(told, s, 1)->score == 0.5f);
+    assert_null(decision_candidate(told, s, 0));
+    decision_release_sheets(d, decision_first(d));
+    step_sheet_unref(sheet);
+    free(told);
+    free(d);
+    (void)state;
+}
+
+/* Tries go where the last step says, unless they say it themselves. */
+static void test_tries_are_named_by_their_step(void **state)
+{
+    struct step_sheet *sheet = a_sheet(8);
+    struct decision *d = begin(2048, 8), *told;
+    static const char *const names[] = { "pool/b", "pool/b", "p/e", "pool/a" };
+    unsigned n = 0;
+
+    decision_add_on_sheet(d, sheet)->chosen = 1;
+    decision_add_try(d, TRY_FIRST, NULL, 1);
+    decision_add_try(d, TRY_SAME_FRESH, NULL, 1);
+    decision_add_try(d, TRY_OTHER, "p/e", 1);
+    decision_add_on_sheet(d, sheet)->chosen = 0;
+    decision_add_try(d, TRY_OTHER, NULL, 1);
+    told = decision_unfold(d);
+    for (const struct note *note = decision_first(told); note; note = decision_next(told, note))
+        if (note->kind == NOTE_TRY)
+            assert_string_equal(decision_text(told, ((const struct note_try *)(const void *)note)->endpoint), names[n++]);
+    assert_int_equal(n, 4);
+    assert_string_equal(decision_text(told, told->endpoint), "pool/a");
+    decision_release_sheets(d, decision_first(d));
+    step_sheet_unref(sheet);
+    free(told);
+    free(d);
+    (void)state;
+}
+
+/* A leak, or a use after it, is found by a sanitizer. */
+static void test_waiting_lets_go_of_sheets(void **state)
+{
+    struct step_sheet *sheet = a_sheet(8);
+    struct decision *d = begin(2048, 8), *told;
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < 100; k++) {
+        assert_non_null(decision_add_on_sheet(d, sheet));
+        decision_add_queued(d, k);
+    }
+    step_sheet_unref(sheet);
+    told = decision_unfold(d);
+    for (const struct note *note = decision_first(told); note; note = decision_next(told, note))
+        n++;
+    assert_int_equal(n, 2);
+    decision_release_sheets(d, decision_first(d));
+    free(told);
+    free(d);
     (void)state;
 }
 
@@ -182,7 +295,10 @@ int main(void)
         cmocka_unit_test(test_nothing_is_noted_nowhere),
         cmocka_unit_test(test_steps_with_room_for_all),
         cmocka_unit_test(test_steps_of_many),
-        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_steps_on_a_sheet),
+        cmocka_unit_test(test_a_sheet_that_lists_none),
+        cmocka_unit_test(test_tries_are_named_by_their_step),
+        cmocka_unit_test(test_waiting_lets_go_of_sheets),
         cmocka_unit_test(test_any_room),
         cmocka_unit_test(test_waiting_takes_no_more_room),
     };

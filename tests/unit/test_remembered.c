@@ -1,6 +1,8 @@
 /* The last requests, and those that are under way. */
 #include "proxy/remembered.h"
 
+#include "balance/sheet.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,6 +140,28 @@ static void test_more_or_fewer(void **state)
     (void)state;
 }
 
+/* Those of the blocks that give way, and of all at the end: a leak, or a use after it, is found by a sanitizer. */
+static void test_sheets_are_let_go(void **state)
+{
+    struct remembered *r = remembered_of(3);
+    struct decision *scratch = malloc(2048);
+    decision_begin(scratch, 2048, 8);
+    struct step_sheet *sheet = step_sheet_new(scratch, decision_add_step(scratch, AMONG_POOLS, NULL, "random", 0));
+
+    for (unsigned i = 0; i < 7; i++) {
+        struct decision *d;
+        begin(r, i, &d);
+        assert_non_null(decision_add_on_sheet(d, sheet));
+        remembered_end(r, d);
+        if (i == 4)
+            remembered_resize(r, 2);
+    }
+    free(scratch);
+    step_sheet_unref(sheet);
+    remembered_free(r);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_who_is_under_way),
         cmocka_unit_test(test_same_ids),
         cmocka_unit_test(test_more_or_fewer),
+        cmocka_unit_test(test_sheets_are_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
