@@ -80,9 +80,21 @@ static void finish_cookie(struct loader *l, const struct members *m, struct affi
         a->key.kind = REQUEST_KEY_CLIENT_IP;
 }
 
+/* What says how sessions are kept wants some: that there are none is said by name. */
+static void require_type(struct loader *l, const struct members *m)
+{
+    for (const struct conf_key *k = m->group->keys; k->name; k++)
+        if (has_member(m, k->name) && !has_member(m, "type")) {
+            conf_error(l, member_place(m, k->name),
+                       "`session_affinity` has `%s` but no `type`, so there would be no sessions: add one, such as type = \"cookie\"", k->name);
+            return;
+        }
+}
+
 void finish_affinity(struct loader *l, const struct members *m, void *object)
 {
     struct affinity_conf *a = object;
+    require_type(l, m);
     require_token(l, m, "name");
     require_token(l, m, "header");
     switch (a->type) {

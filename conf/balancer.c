@@ -344,6 +344,8 @@ void finish_load_balancer(struct loader *l, const struct members *m, void *objec
         rule->label = rule->name ? rule->name : arena_printf(&l->config->arena, "#%zu", i + 1);
         inherit_by_rule(l, lb, rule);
     }
+    if (is_good(l, m)) /* a condition with a mistake may look like none */
+        warn_of_unreached_rules(l, lb);
     check_unique_names(l, "rule", lb->rules, lb->n_rules, sizeof *lb->rules, offsetof(struct rule, name), offsetof(struct rule, at));
     if (lb->affinity.name)
         name_cookies_of_rules(l, lb);

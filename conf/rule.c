@@ -54,10 +54,22 @@ static void check_methods(struct loader *l, const struct members *m, const struc
                 conf_error(l, member_place(m, "methods"), "no request has the method \"%s\": did you mean \"%s\"?", methods->items[i], usual[j]);
 }
 
+/* An empty condition is none, which is rarely what it was written for. */
+static void warn_of_empty(struct loader *l, const struct members *m)
+{
+    for (size_t i = 0; m->group->keys[i].name; i++) {
+        const char *name = m->group->keys[i].name;
+        const struct given *g = &m->given[i];
+        if (is_given(g) && !config_setting_is_scalar(g->settings[0]) && !config_setting_length(g->settings[0]))
+            conf_warning(l, member_place(m, name), "`%s` is empty, so it rules no request out: say what is to match, or leave it out", name);
+    }
+}
+
 void finish_rule_match(struct loader *l, const struct members *m, void *object)
 {
     struct rule *rule = object;
     rule->match.hosts = rule->balancer.hostnames;
+    warn_of_empty(l, m);
     compile_pattern(l, m, &rule->match);
     check_prefixes(l, m, &rule->match.path_prefixes);
     check_methods(l, m, &rule->match.methods);
@@ -104,6 +116,24 @@ void finish_rule(struct loader *l, const struct members *m, void *object)
         sum += rule->balancer.pool_weights[i];
     if (rule->balancer.n_default_pools && sum <= 0)
         conf_error(l, member_place(m, "pool_weights"), "all `pool_weights` are 0: no pool would get traffic");
+}
+
+static bool holds_always(const struct rule_match *m)
+{
+    return !m->hosts.n && !m->path_prefixes.n && !m->path_regex && !m->methods.n && !m->listeners.n && !m->n_headers && !m->n_cookies && !m->n_query &&
+           !m->clients.n && !m->countries.n && !m->regions.n;
+}
+
+void warn_of_unreached_rules(struct loader *l, const struct load_balancer *lb)
+{
+    const struct rule *last = NULL;
+    for (size_t i = 0; i < lb->n_rules; i++) {
+        const struct rule *rule = &lb->rules[i];
+        if (last)
+            conf_warning(l, rule->at, "this rule is never reached: the one of line %u has no condition in `match`, and holds for every request", last->at.line);
+        else if (holds_always(&rule->match))
+            last = rule;
+    }
 }
 
 /* A rule's own pools are for all its clients: the maps are the load balancer's. */

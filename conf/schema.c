@@ -456,7 +456,7 @@ static const struct conf_choice secures[] = { { "auto", AFFINITY_SECURE_AUTO },
 static const struct conf_key affinity_keys[] = {
     { "type", CHOICE(struct affinity_conf, type, affinity_types), .fallback = "none",
       .help = "cookie: who was answered by an endpoint goes there again; ip_cookie: the first time by a hash of the address; "
-              "header: by a hash of a header, without a cookie." },
+              "header: by a hash of a header, without a cookie. Required beside other keys." },
     { "name", TEXT(struct affinity_conf, name), .fallback = "penstock", .help = "Of the cookie; rules with other pools add one's name." },
     { "header", TEXT(struct affinity_conf, header), .help = "Of type header: whose value is the session; without it there is none." },
     { "ttl", DURATION(struct affinity_conf, ttl), .fallback = "23h", .least = "1s", .most = "365d",

@@ -143,5 +143,5 @@ const char *http_method_name(enum http_method method)
 const char *http_status_phrase(unsigned status)
 {
     const char *phrase = status < sizeof phrases / sizeof *phrases ? phrases[status] : NULL;
-    return phrase ? phrase : "Unknown";
+    return phrase ? phrase : "";
 }

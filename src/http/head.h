@@ -79,7 +79,7 @@ const struct http_field *http_head_find_name(const struct http_head *, const cha
 enum http_field_id http_field_id_of(struct slice name);
 enum http_method http_method_of(struct slice name); /* methods are case-sensitive */
 const char *http_method_name(enum http_method); /* "" for METHOD_OTHER */
-/* "Not Found"; "Unknown" for a status without a registered phrase. */
+/* "Not Found"; "", as RFC 9112 4 allows it, for a status without a registered phrase, such as 418. */
 const char *http_status_phrase(unsigned status);
 
 #endif

@@ -128,6 +128,14 @@ def test_responses(ruled, origins):
     assert not any(origins[name].requests for name in ("b", "c"))
 
 
+def test_a_status_without_a_name_has_no_phrase(ruled):
+    daemon = ruled({"match": {"path_prefixes": ["/tea"]}, "response": {"status": 418, "body": "short and stout"}},
+                   {"match": {"path_prefixes": ["/busy"]}, "response": {"status": 429}})
+    tea, busy = daemon.get("/tea"), daemon.get("/busy")
+    assert (tea.status, tea.reason, tea.body) == (418, "", b"short and stout")
+    assert (busy.status, busy.reason) == (429, "Too Many Requests")
+
+
 def test_a_reload_changes_rules(ruled):
     daemon = ruled({"match": {"path_prefixes": ["/x"]}, "pools": ["b"]})
     assert who(daemon, "/x") == "b"
