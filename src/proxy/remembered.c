@@ -5,7 +5,11 @@
 
 #include <string.h>
 
-enum { CACHE_LINE = 64, PREFETCHED = 8 * CACHE_LINE /* what most take */ };
+enum {
+    CACHE_LINE = 64,
+    PREFETCHED = 8 * CACHE_LINE,             /* what most take */
+    STRIDE = REMEMBERED_SIZE + CACHE_LINE    /* at a power of two, the first lines of all blocks would share a few sets of the cache */
+};
 
 struct remembered {
     unsigned n, next;
@@ -16,7 +20,7 @@ struct remembered {
 
 static struct decision *block(const struct remembered *r, unsigned i)
 {
-    return (struct decision *)(void *)(r->blocks + (size_t)i * REMEMBERED_SIZE);
+    return (struct decision *)(void *)(r->blocks + (size_t)i * STRIDE);
 }
 
 struct remembered *remembered_new(void)
@@ -92,7 +96,7 @@ void remembered_resize(struct remembered *r, unsigned n)
     *r = (struct remembered){ .n = n };
     if (n) {
         r->owners = mem_array(n, sizeof *r->owners);
-        r->blocks = mem_array(n, REMEMBERED_SIZE);
+        r->blocks = mem_array(n, STRIDE);
     }
     for (unsigned k = 0; k < count(&old); k++) {
         unsigned i = old.full ? (old.next + k) % old.n : k; /* the oldest first */
@@ -120,7 +124,7 @@ struct decision *remembered_begin(struct remembered *r, const char *id, unsigned
 
 void remembered_end(struct remembered *r, const struct decision *d)
 {
-    r->owners[(size_t)((const char *)d - r->blocks) / REMEMBERED_SIZE] = NULL;
+    r->owners[(size_t)((const char *)d - r->blocks) / STRIDE] = NULL;
 }
 
 const struct decision *remembered_find(const struct remembered *r, const char *id, unsigned *same)
