@@ -114,12 +114,14 @@ struct note_try {
 };
 
 /* What comes of a try that failed. */
-enum failed_then { THEN_ANSWERED, THEN_AGAIN, THEN_NOBODY /* it could go on, but there is no other */, THEN_NO_BUDGET,
+enum failed_then { THEN_ANSWERED /* `refused` says why */, THEN_AGAIN, THEN_NOBODY /* it could go on, but there is no other */, THEN_FULL /* none that takes it now */,
+                   THEN_NO_BUDGET,
                    THEN_WAITS /* for the one that does not answer: it may live */ };
 struct note_failed {
     struct note note;
     uint8_t reason;        /* enum reason */
     uint8_t then;          /* enum failed_then */
+    uint8_t refused;       /* enum retry_refused in proxy/retry.h */
     uint16_t status;       /* of an answer; 0: none came */
     uint32_t detail;
     nsec_t after;

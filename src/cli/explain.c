@@ -7,14 +7,18 @@
 struct options {
     struct client_options client;
     bool json;
-    const char *host, *address, *path, *cookie, *request;
+    const char *host, *address, *method, *path, *cookie, *listener, *request;
+    struct option_values headers;
 };
 
 static const struct option_row rows[] = {
     { "host", '\0', "HOST", offsetof(struct options, host), "the host that the request is for", false },
     { "client", '\0', "IP", offsetof(struct options, address), "the client's address (default: none is known)", false },
+    { "method", '\0', "METHOD", offsetof(struct options, method), "its method (default: GET)", false },
     { "path", '\0', "PATH", offsetof(struct options, path), "what it asks for (default: /)", false },
     { "cookie", '\0', "COOKIE", offsetof(struct options, cookie), "its cookies, as in a Cookie field: \"a=1; b=2\"", false },
+    { "header", '\0', "\"NAME: VALUE\"", offsetof(struct options, headers), "a further field; may be given again", OPTION_MANY },
+    { "listener", '\0', "ADDRESS", offsetof(struct options, listener), "where it came in, as the configuration has it (default: nowhere)", false },
     { "request", '\0', "ID", offsetof(struct options, request),
       "instead: a request that was served, by its id in the access log or in X-Request-Id", false },
     CLIENT_OPTION_ROWS(struct options),
@@ -306,8 +310,8 @@ static bool options_fit(const struct options *o)
 {
     if (!o->host == !o->request)
         fputs("penstock explain: --host HOST says which request to think of, or --request ID which one to look up: one of the two\n", stderr);
-    else if (o->request && (o->address || o->path || o->cookie))
-        fputs("penstock explain: --request ID knows client, path and cookies by itself\n", stderr);
+    else if (o->request && (o->address || o->method || o->path || o->cookie || o->listener || o->headers.n))
+        fputs("penstock explain: --request ID knows client, path, fields and all the rest by itself\n", stderr);
     else
         return true;
     return false;
@@ -329,8 +333,12 @@ static int run(const struct command *self, const void *arg, char *const *operand
     text_add(&path, "/v1/explain");
     add_parameter(&path, "host", o->host);
     add_parameter(&path, "client", o->address);
+    add_parameter(&path, "method", o->method);
     add_parameter(&path, "path", o->path);
     add_parameter(&path, "cookie", o->cookie);
+    for (size_t i = 0; i < o->headers.n; i++)
+        add_parameter(&path, "header", o->headers.items[i]);
+    add_parameter(&path, "listener", o->listener);
     add_parameter(&path, "request", o->request);
     int result = client_get(client, path.p, &answer);
     client_close(client);

@@ -52,7 +52,7 @@ static const struct route routes[] = {
     { METHOD_GET, "/v1/endpoints/{}/{}", .handle = handle_get_endpoint },
     { METHOD_PATCH, "/v1/endpoints/{}/{}", .handle = handle_patch_endpoint },
     { METHOD_GET, "/v1/events", .handle = handle_get_events, .parameters = "after type subject since limit " },
-    { METHOD_GET, "/v1/explain", .handle = handle_get_explain, .parameters = "client cookie host path request " },
+    { METHOD_GET, "/v1/explain", .handle = handle_get_explain, .parameters = "client cookie header host listener method path request " },
     { METHOD_GET, "/v1/load_balancers", .handle = handle_get_load_balancers },
     { METHOD_POST, "/v1/monitors/{}/test", .handle = handle_post_monitor_test, .parameters = "endpoint " },
     { METHOD_GET, "/v1/pools", .handle = handle_get_pools },

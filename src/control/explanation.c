@@ -133,9 +133,10 @@ static void add_try(json_t *steps, const struct told *t, const struct note_try *
 
 static void add_failed(json_t *steps, const struct note_failed *note, const char *words)
 {
-    json_array_append_new(steps, json_pack("{s:s, s:o, s:s, s:o, s:s, s:o}", "step", "failed", "text", status_text_json(words), "reason",
+    json_array_append_new(steps, json_pack("{s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "step", "failed", "text", status_text_json(words), "reason",
                                            reason_code((enum reason)note->reason), "status", note->status ? json_integer(note->status) : json_null(), "then",
-                                           explanation_then((enum failed_then)note->then), "after_ms", milliseconds(note->after)));
+                                           explanation_then((enum failed_then)note->then), "refused", status_text_json(explanation_refused(note)), "after_ms",
+                                           milliseconds(note->after)));
 }
 
 static void add_note(struct control *control, json_t *steps, const struct told *t, const struct note *note)

@@ -54,7 +54,7 @@ const char *explanation_place(enum placed placed)
 
 const char *explanation_then(enum failed_then then)
 {
-    static const char *const codes[] = { [THEN_ANSWERED] = "answered", [THEN_AGAIN] = "again", [THEN_NOBODY] = "nobody", [THEN_NO_BUDGET] = "no_budget",
+    static const char *const codes[] = { [THEN_ANSWERED] = "answered", [THEN_AGAIN] = "again", [THEN_NOBODY] = "nobody", [THEN_FULL] = "full", [THEN_NO_BUDGET] = "no_budget",
                                          [THEN_WAITS] = "waits" };
     return codes[then];
 }
@@ -270,19 +270,46 @@ static void say_try(const struct told *t, const struct note_try *note, char *out
     snprintf(out, WORDS, "after %s: %s %s", after, words[note->how], text(t, note->endpoint));
 }
 
-static void say_failed(const struct told *t, const struct note_failed *note, char *out)
+static const struct {
+    const char *code, *words;
+} refusals[] = {
+    [REFUSED_NOT] = { NULL, NULL },
+    [REFUSED_NO_FAILURE] = { "no_failure", "no endpoint is to blame" },
+    [REFUSED_BEGUN] = { "begun", "the client has a part of the response" },
+    [REFUSED_BODY] = { "body", "its body was not kept whole (failover.buffer)" },
+    [REFUSED_KIND] = { "kind", "such failures are not among failover.on" },
+    [REFUSED_METHOD] = { "method", "its method is not one that may be sent twice, and the endpoint may have acted on it" },
+    [REFUSED_TIMED_OUT] = { "timed_out", "it timed out for the second time" },
+    [REFUSED_RETRIES] = { "retries", "as many others as may be were tried (failover.retries)" },
+    [REFUSED_SESSION] = { "session", "its session may not leave (session_affinity.failover)" },
+};
+
+const char *explanation_refused(const struct note_failed *note)
+{
+    return note->then == THEN_ANSWERED ? refusals[note->refused].code : NULL;
+}
+
+static void say_then(const struct note_failed *note, char out[static WORDS / 4])
 {
     static const char *const thens[] = { [THEN_ANSWERED] = "the request is not sent again", [THEN_AGAIN] = "the request is sent again",
-                                         [THEN_NOBODY] = "there is no other to send it to", [THEN_NO_BUDGET] = "too many are sent again already (the budget of retries)",
+                                         [THEN_NOBODY] = "there is no other to send it to", [THEN_FULL] = "all others have as many requests as they may have",
+                                         [THEN_NO_BUDGET] = "too many are sent again already (the budget of retries)",
                                          [THEN_WAITS] = "it waits on, for it can't be sent to another" };
-    char after[32];
+    bool refused = explanation_refused(note) != NULL;
+    snprintf(out, WORDS / 4, "%s%s%s", thens[note->then], refused ? ": " : "", refused ? refusals[note->refused].words : "");
+}
+
+static void say_failed(const struct told *t, const struct note_failed *note, char *out)
+{
+    char after[32], then[WORDS / 4];
     const char *detail = decision_text(t->decision, note->detail);
     say_milliseconds(note->after, after);
+    say_then(note, then);
     if (note->status)
-        snprintf(out, WORDS, "after %s: that answered %u: %s", after, note->status, thens[note->then]);
+        snprintf(out, WORDS, "after %s: that answered %u: %s", after, note->status, then);
     else
         snprintf(out, WORDS, "after %s: that failed, %s%s%s%s: %s", after, reason_sentence((enum reason)note->reason), detail ? " (" : "",
-                 detail ? detail : "", detail ? ")" : "", thens[note->then]);
+                 detail ? detail : "", detail ? ")" : "", then);
 }
 
 static void say_failover(const struct note_failover *note, char *out)
@@ -313,6 +340,7 @@ void say_note(const struct told *t, const struct note *note, char *out)
 /* What decided last. */
 struct choice {
     const struct note_step *pools, *endpoints;
+    const struct note_failed *failed; /* and came to nothing */
     bool last_resort, session_stays;
 };
 
@@ -327,7 +355,9 @@ static struct choice last_choice(const struct decision *d)
         else if (n->kind == NOTE_LAST_RESORT)
             c.last_resort = true;
         else if (n->kind == NOTE_FAILED)
-            c = (struct choice){ 0 };
+            c.failed = it;
+        else if (n->kind == NOTE_TRY)
+            c.failed = NULL;
         else if (n->kind == NOTE_STEP && s->chosen != NOT_ASKED && s->among == AMONG_POOLS)
             c.pools = s;
         else if (n->kind == NOTE_STEP && s->chosen != NOT_ASKED && s->among == AMONG_ENDPOINTS)
@@ -336,10 +366,22 @@ static struct choice last_choice(const struct decision *d)
     return c;
 }
 
+static void say_last_failure(const struct note_failed *failed, char *out)
+{
+    char then[WORDS / 4];
+    say_then(failed, then);
+    if (failed->status)
+        snprintf(out, WORDS, "the last that was tried answered %u: %s", failed->status, then);
+    else
+        snprintf(out, WORDS, "it failed at the last that was tried, %s: %s", reason_sentence((enum reason)failed->reason), then);
+}
+
 static void say_choice(const struct told *t, char *out)
 {
     struct choice c = last_choice(t->decision);
-    if (c.session_stays)
+    if (c.failed)
+        say_last_failure(c.failed, out);
+    else if (c.session_stays)
         snprintf(out, WORDS, "its session is there");
     else if (c.last_resort)
         snprintf(out, WORDS, "no pool can be used, so health is ignored; in pool %s, %s chose it", c.endpoints ? text(t, c.endpoints->within) : "?",
@@ -348,8 +390,10 @@ static void say_choice(const struct told *t, char *out)
         snprintf(out, WORDS, "between the pools, %s chose %s; within it, %s chose this endpoint%s%s", chooser(t, c.pools), text(t, c.endpoints->within),
                  chooser(t, c.endpoints), c.endpoints->level > USABLE_HEALTHY ? ", none being healthy, of " : "",
                  c.endpoints->level > USABLE_HEALTHY ? levels[c.endpoints->level].words : "");
+    else if (c.endpoints)
+        snprintf(out, WORDS, "within pool %s, %s chose this endpoint", text(t, c.endpoints->within), chooser(t, c.endpoints));
     else
-        snprintf(out, WORDS, "it was chosen");
+        snprintf(out, WORDS, "there was no room to note who else could have been chosen");
 }
 
 static void say_nobody(const struct decision *d, const char *why, char *out)

@@ -16,6 +16,8 @@ const char *explanation_level(enum usability);        /* "healthy" */
 const char *explanation_condition(enum condition);    /* "ejected" */
 const char *explanation_place(enum placed); /* "where its pool is" */
 const char *explanation_then(enum failed_then);       /* "again" */
+/* Why a request that failed is not sent again, as a code; NULL: something else came of it. */
+const char *explanation_refused(const struct note_failed *);
 
 /* "" where nothing keeps it out. */
 void say_ruled_out(const struct told *, const struct note_step *, const struct note_candidate *, char *out);

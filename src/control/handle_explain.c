@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "control/answer.h"
 #include "control/explanation.h"
+#include "control/query.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -15,7 +16,7 @@ static void answer(const struct pending *p, const struct explanation *x)
     if (!x->decision)
         answer_problem(p->call, 503, "no worker serves at the moment");
     else if (x->malformed)
-        answer_problem(p->call, 400, "no client can send such a request: look at host, path and cookie");
+        answer_problem(p->call, 400, "no client can send such a request: look at host, method, path, cookie and header");
     else if (x->decision->direction == DIRECT_NO_LOAD_BALANCER)
         answer_problem(p->call, 404, "no load balancer serves the host \"%s\"", p->name);
     else
@@ -127,27 +128,71 @@ static bool read_client(const struct request *r, struct address *out)
     return false;
 }
 
-static void write_head(struct explanation *x, const char *host, const char *path, const char *cookie)
+/* "Name: value", and again. False after a 400. */
+static bool add_headers(const struct request *r, struct text *head)
+{
+    struct slice query = r->http->query, name, value;
+    char line[PART_SIZE];
+    while (query_next(&query, &name, &value)) {
+        if (!slice_eq(name, SLICE("header")))
+            continue;
+        if (!percent_decode(value, line, sizeof line) || !strchr(line, ':')) {
+            answer_problem(r->call, 400, "header must be \"Name: value\"");
+            return false;
+        }
+        if (!is_one_line(r, "header", line))
+            return false;
+        text_addf(head, "%s\r\n", line);
+    }
+    return true;
+}
+
+static bool write_head(const struct request *r, const char *host, struct text *head)
+{
+    char method[SEGMENT_SIZE], path[PART_SIZE], cookie[PART_SIZE];
+    if (!read_part(r, "path", path) || !read_part(r, "cookie", cookie) || !request_parameter(r, "method", method, sizeof method)
+        || !is_one_line(r, "method", method))
+        return false;
+    text_addf(head, "%s %s HTTP/1.1\r\nHost: %s\r\n", *method ? method : "GET", *path ? path : "/", host);
+    if (*cookie)
+        text_addf(head, "Cookie: %s\r\n", cookie);
+    if (!add_headers(r, head))
+        return false;
+    text_add(head, "\r\n");
+    return true;
+}
+
+static bool read_listener(const struct request *r, char **out)
+{
+    const struct config *config = r->control->config;
+    char listener[SEGMENT_SIZE];
+    if (!request_parameter(r, "listener", listener, sizeof listener))
+        return false;
+    for (size_t i = 0; i < config->n_listeners; i++)
+        if (config->listeners[i].address && strcmp(config->listeners[i].address, listener) == 0)
+            *out = mem_copy_text(listener);
+    if (!*listener || *out)
+        return true;
+    answer_problem(r->call, 400, "no listener has the address \"%s\"", listener);
+    return false;
+}
+
+static bool read_question(const struct request *r, const char *host, struct explanation *x)
 {
     struct text head = { 0 };
-    text_addf(&head, "GET %s HTTP/1.1\r\nHost: %s\r\n", *path ? path : "/", host);
-    if (*cookie)
-        text_addf(&head, "Cookie: %s\r\n", cookie);
-    text_add(&head, "\r\n");
+    bool sound = read_client(r, &x->client) && read_listener(r, &x->listener) && write_head(r, host, &head);
     x->head_length = head.n;
     x->head = text_take(&head);
+    return sound;
 }
 
 static void explain_new(const struct request *r, const char *host)
 {
-    char path[PART_SIZE], cookie[PART_SIZE];
-    struct address client = { .sa.sa_family = AF_UNSPEC };
-
-    if (!read_part(r, "path", path) || !read_part(r, "cookie", cookie) || !read_client(r, &client))
-        return;
     struct explanation *x = explanation_new();
-    write_head(x, host, path, cookie);
-    x->client = client;
+    if (!read_question(r, host, x)) {
+        explanation_free(x);
+        return;
+    }
     x->done = explained;
     x->arg = pending_new(r, host);
     worker_post_explanation(r->control->workers[0], x);

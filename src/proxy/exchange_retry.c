@@ -31,9 +31,11 @@ static const struct failover *failover_of(const struct exchange *ex)
     return ex->load_balancer ? &ex->load_balancer->failover : &none;
 }
 
-static bool may_try_other_endpoint(const struct exchange *ex)
+static enum retry_refused another_refused(const struct exchange *ex)
 {
-    return ex->retries < failover_of(ex)->retries && ex->n_tried < EXCHANGE_TRIED_MAX && !affinity_forbids_another(ex);
+    if (ex->retries >= failover_of(ex)->retries || ex->n_tried == EXCHANGE_TRIED_MAX)
+        return REFUSED_RETRIES;
+    return affinity_forbids_another(ex) ? REFUSED_SESSION : REFUSED_NOT;
 }
 
 static struct retry_decision decide_retry(const struct exchange *ex, enum upstream_stage stage, enum reason reason, unsigned status)
@@ -62,7 +64,9 @@ static struct retry_decision decide_retry(const struct exchange *ex, enum upstre
 static enum choice_result look_for_another(struct exchange *ex)
 {
     const struct endpoint *present = ex->endpoint;
-    if (!may_try_other_endpoint(ex))
+    enum retry_refused refused = another_refused(ex);
+    explain_refused(ex, refused);
+    if (refused)
         return CHOICE_NONE;
     strike_out(ex);
     enum choice_result result = choose(ex);
@@ -80,6 +84,7 @@ static bool choose_another(struct exchange *ex)
     const struct endpoint *present = ex->endpoint;
     enum choice_result result = look_for_another(ex);
     if (result == CHOICE_FULL) {
+        explain_then(ex, THEN_FULL);
         ex->endpoint = present;
         ex->n_tried--;
     }
@@ -135,6 +140,7 @@ void exchange_after_failure(struct exchange *ex, enum upstream_stage stage, enum
         decision.retry = RETRY_NO;
         explain_then(ex, THEN_NO_BUDGET);
     }
+    explain_refused(ex, decision.refused);
     switch (decision.retry) {
     case RETRY_NO: exchange_give_up(ex, reason); return;
     case RETRY_SAME_FRESH:
@@ -154,10 +160,12 @@ void exchange_upstream_failed(struct exchange *ex, enum upstream_stage stage, en
         return;
     }
     exchange_end_try(ex, reason, detail);
-    if (ex->state == EXCHANGE_RESPONDING)
+    if (ex->state == EXCHANGE_RESPONDING) {
+        explain_refused(ex, REFUSED_BEGUN);
         exchange_end(ex, reason, reason);
-    else
+    } else {
         exchange_after_failure(ex, stage, reason);
+    }
 }
 
 void exchange_upstream_is_late(struct exchange *ex)
@@ -199,9 +207,12 @@ bool exchange_retry_instead(struct exchange *ex, unsigned status)
     enum reason reason = exchange_reason_of_status(status);
     struct retry_decision decision = decide_retry(ex, STAGE_RESPONSE, reason, status);
     const struct endpoint *from = ex->endpoint;
-    if (decision.retry != RETRY_OTHER)
+    if (decision.refused == REFUSED_NO_FAILURE)
         return false;
     explain_failed(ex, reason, status, NULL);
+    explain_refused(ex, decision.refused);
+    if (decision.retry != RETRY_OTHER)
+        return false;
     if (decision.charged && !retry_budget_take(&ex->worker->budget, &ex->in_budget)) {
         counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
         explain_then(ex, THEN_NO_BUDGET);

@@ -146,15 +146,27 @@ void explain_failed(const struct exchange *ex, enum reason reason, unsigned stat
     note->detail = detail ? decision_add_text(ex->decision, slice_of(detail), DETAIL_MAX) : 0;
 }
 
-void explain_then(const struct exchange *ex, enum failed_then then)
+static struct note_failed *last_failure(const struct decision *d)
 {
     struct note_failed *last = NULL;
-    const struct decision *d = ex->decision;
     for (const struct note *n = d ? decision_first(d) : NULL; n; n = decision_next(d, n))
         if (n->kind == NOTE_FAILED)
             last = (struct note_failed *)(uintptr_t)n;
+    return last;
+}
+
+void explain_then(const struct exchange *ex, enum failed_then then)
+{
+    struct note_failed *last = last_failure(ex->decision);
     if (last)
         last->then = (uint8_t)then;
+}
+
+void explain_refused(const struct exchange *ex, enum retry_refused refused)
+{
+    struct note_failed *last = last_failure(ex->decision);
+    if (last)
+        last->refused = (uint8_t)refused;
 }
 
 static void note_failover(const struct exchange *ex)
@@ -363,6 +375,7 @@ static void explain_new(struct worker *w, struct explanation *x)
     decision_begin(d, EXPLAIN_SIZE_MAX, UINT32_MAX);
     d->id[0] = '\0';
     ex->peer = x->client.sa.sa_family ? &x->client : NULL;
+    ex->listener = x->listener;
     ex->started_wall = clock_wall();
     x->malformed = !exchange_read_head(ex, (struct slice){ x->head, x->head_length });
     ex->host = ex->message.host;

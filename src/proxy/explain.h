@@ -32,6 +32,7 @@ struct explanation {
     char *head;                      /* as it would come from a client */
     size_t head_length;
     struct address client;           /* sa_family 0: none, as over a unix socket */
+    char *listener;                  /* its address as the configuration has it; NULL: none */
     const char *request_id;          /* in place of those: of a request that was sent. Lasts until `done` */
     /* Runs on the control thread; owns it. */
     void (*done)(struct explanation *, void *arg);
@@ -70,6 +71,8 @@ void explain_try(const struct exchange *, enum try_how);
 void explain_failed(const struct exchange *, enum reason, unsigned status, const char *detail);
 /* What comes of it. */
 void explain_then(const struct exchange *, enum failed_then);
+/* It is not sent again. */
+void explain_refused(const struct exchange *, enum retry_refused);
 
 /* One question to a policy: between the pools of a list, or the endpoints of a pool. */
 struct explain_step {

@@ -12,5 +12,6 @@ void explanation_free(struct explanation *x)
     free(x->decision);
     free(x->scores);
     free(x->head);
+    free(x->listener);
     free(x);
 }

@@ -1,9 +1,9 @@
 #include "proxy/retry.h"
 
-static const struct retry_decision no = { RETRY_NO, false };
-static const struct retry_decision same = { RETRY_SAME_FRESH, false };
-static const struct retry_decision other = { RETRY_OTHER, false };
-static const struct retry_decision other_charged = { RETRY_OTHER, true };
+static struct retry_decision no(enum retry_refused why)
+{
+    return (struct retry_decision){ .retry = RETRY_NO, .refused = why };
+}
 
 /* Only what an upstream did can go better elsewhere; also a status that is no failure, when the list names it. */
 static bool is_upstreams_doing(enum reason reason)
@@ -16,28 +16,39 @@ static bool is_idempotent(const struct failover *f, const struct retry_case *c)
     return http_method_is_idempotent(c->method) || (f->idempotency_key && c->idempotency_key);
 }
 
-static bool has_other(const struct failover *f, const struct retry_case *c)
+static struct retry_decision same(void)
 {
-    return c->has_line || c->others_tried < f->retries;
+    return (struct retry_decision){ .retry = RETRY_SAME_FRESH };
+}
+
+static struct retry_decision other(const struct failover *f, const struct retry_case *c, bool charged)
+{
+    if (!c->has_line && c->others_tried >= f->retries)
+        return no(REFUSED_RETRIES);
+    return (struct retry_decision){ .retry = RETRY_OTHER, .charged = charged };
 }
 
 static struct retry_decision on_not_connected(const struct failover *f, const struct retry_case *c)
 {
     unsigned wanted = c->reason == REASON_TUNNEL_INACTIVE ? FAILOVER_TUNNEL_INACTIVE : FAILOVER_CONNECT_ERROR;
 
-    return has_other(f, c) && (f->on & wanted) ? other : no;
+    return f->on & wanted ? other(f, c, false) : no(REFUSED_KIND);
 }
 
-static struct retry_decision on_sent(const struct failover *f, const struct retry_case *c)
+static struct retry_decision on_sent(const struct failover *f, const struct retry_case *c, bool charged)
 {
-    return has_other(f, c) && (f->on & FAILOVER_RESET) && is_idempotent(f, c) ? other : no;
+    if (!(f->on & FAILOVER_RESET))
+        return no(REFUSED_KIND);
+    return is_idempotent(f, c) ? other(f, c, charged) : no(REFUSED_METHOD);
 }
 
 static struct retry_decision on_timeout(const struct failover *f, const struct retry_case *c)
 {
-    bool allowed = (f->on & FAILOVER_TIMEOUT) && http_method_is_safe(c->method) && !c->timed_out_before;
-
-    return has_other(f, c) && allowed ? other : no;
+    if (!(f->on & FAILOVER_TIMEOUT))
+        return no(REFUSED_KIND);
+    if (!http_method_is_safe(c->method))
+        return no(REFUSED_METHOD);
+    return c->timed_out_before ? no(REFUSED_TIMED_OUT) : other(f, c, false);
 }
 
 /* The edge says so without having delivered the request to anybody; 520, 522 and 524 may come after that. */
@@ -54,45 +65,51 @@ static bool is_status_to_fail_over(const struct failover *f, const struct retry_
 static struct retry_decision on_status(const struct failover *f, const struct retry_case *c)
 {
     bool allowed = http_method_is_safe(c->method) || (f->retry_post_undelivered && is_undelivered(c->status));
-
-    return has_other(f, c) && is_status_to_fail_over(f, c) && allowed ? other_charged : no;
+    return allowed ? other(f, c, true) : no(REFUSED_METHOD);
 }
 
 /* A connector's own 502: as if it were a status of the edge's, but that it could not connect further is what it says. */
 static struct retry_decision on_unreachable(const struct failover *f, const struct retry_case *c)
 {
-    return has_other(f, c) && (f->on & FAILOVER_CONNECT_ERROR) && http_method_is_safe(c->method) ? other_charged : no;
+    if (!(f->on & FAILOVER_CONNECT_ERROR))
+        return no(REFUSED_KIND);
+    return http_method_is_safe(c->method) ? other(f, c, true) : no(REFUSED_METHOD);
 }
 
-/* Bytes came, but no head that could be read: the request may have been processed, as after a reset. */
-static struct retry_decision on_unreadable(const struct failover *f, const struct retry_case *c)
+static bool is_failure(const struct failover *f, const struct retry_case *c)
 {
-    return on_sent(f, c).retry == RETRY_OTHER ? other_charged : no;
+    bool answered = c->stage == STAGE_RESPONSE && c->status && c->reason != REASON_ORIGIN_UNREACHABLE;
+    return answered ? is_status_to_fail_over(f, c) : true;
 }
 
 struct retry_decision retry_decide(const struct failover *f, const struct retry_case *c)
 {
-    if (c->forwarded || !c->body_kept || !is_upstreams_doing(c->reason))
-        return no;
+    if (!is_upstreams_doing(c->reason) || !is_failure(f, c))
+        return no(REFUSED_NO_FAILURE);
+    if (c->forwarded)
+        return no(REFUSED_BEGUN);
+    if (!c->body_kept)
+        return no(REFUSED_BODY);
     switch (c->stage) {
     case STAGE_NOT_CONNECTED:
         return on_not_connected(f, c);
     case STAGE_REUSED_UNSENT:
-        return c->same_tried ? on_not_connected(f, c) : same;
+        return c->same_tried ? on_not_connected(f, c) : same();
     case STAGE_REUSED_SENT:
         if (c->same_tried)
-            return on_sent(f, c);
-        return is_idempotent(f, c) ? same : no;
+            return on_sent(f, c, false);
+        return is_idempotent(f, c) ? same() : no(REFUSED_METHOD);
     case STAGE_SENT:
-        return on_sent(f, c);
+        return on_sent(f, c, false);
     case STAGE_RESPONSE_TIMEOUT:
         return on_timeout(f, c);
     case STAGE_RESPONSE:
         if (c->reason == REASON_ORIGIN_UNREACHABLE)
             return on_unreachable(f, c);
-        return c->status ? on_status(f, c) : on_unreadable(f, c);
+        /* Bytes came, but no head that could be read: the request may have been processed, as after a reset. */
+        return c->status ? on_status(f, c) : on_sent(f, c, true);
     }
-    return no;
+    return no(REFUSED_NO_FAILURE);
 }
 
 void retry_budget_begin(struct retry_budget *b)

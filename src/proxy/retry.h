@@ -24,9 +24,22 @@ enum retry {
     RETRY_SAME_FRESH, /* the reuse race: the same endpoint, a fresh connection; not charged to its health */
     RETRY_OTHER       /* an endpoint not tried yet, or another connection of its tunnel */
 };
+/* Why not, for explanations; after RETRY_NO. */
+enum retry_refused {
+    REFUSED_NOT,
+    REFUSED_NO_FAILURE, /* nothing that another endpoint could do better */
+    REFUSED_BEGUN,      /* the client has a part of the response */
+    REFUSED_BODY,       /* it was not kept whole */
+    REFUSED_KIND,       /* `failover.on` does not name it */
+    REFUSED_METHOD,     /* the endpoint may have acted on it */
+    REFUSED_TIMED_OUT,  /* for the second time */
+    REFUSED_RETRIES,    /* `failover.retries` are used up */
+    REFUSED_SESSION     /* it may not leave its endpoint */
+};
 struct retry_decision {
     enum retry retry;
     bool charged; /* only if the budget allows it: retry_budget_take */
+    enum retry_refused refused;
 };
 struct retry_decision retry_decide(const struct failover *, const struct retry_case *);
 

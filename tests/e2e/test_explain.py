@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from client import request_bytes, wait_until
-from daemon import IN_ORDER, IN_TURN, endpoint, monitor
+from daemon import IN_ORDER, IN_TURN, endpoint, free_port, monitor
 from origin import Gate, answer
 
 
@@ -126,6 +126,24 @@ def test_rules_and_fallback(serve, make_origin):
     assert daemon.metric("penstock_fallback_choices_total") == 0
 
 
+def test_rules_by_method_field_and_listener(serve, make_origin):
+    origins = [make_origin(name) for name in ("all", "posts", "beta", "inner")]
+    outer, inner = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    daemon = serve(settings={
+        "listeners": [{"address": outer}, {"address": inner}],
+        "pools": [{"name": o.name, "monitors": [], "endpoints": [endpoint(o)]} for o in origins],
+        "load_balancers": [{"hostnames": ["app.test"], "default_pools": ["all"],
+                            "rules": [{"match": {"methods": ["POST"]}, "pools": ["posts"]},
+                                      {"match": {"headers": {"X-Beta": "1"}}, "pools": ["beta"]},
+                                      {"match": {"listeners": [inner]}, "pools": ["inner"]}]}]})
+    assert [explain(daemon, **asked)["pool"] for asked in ({}, {"method": "POST"}, {"header": "X-Beta: 1"}, {"listener": inner})] == \
+        ["all", "posts", "beta", "inner"]
+    result = daemon.cli("explain", "--host", "app.test", "--header", "X-Other: 2", "--header", "X-Beta: 1")
+    assert result.returncode == 0 and "beta/beta" in result.stdout
+    for query in ("header=x", "header=Host:%20b", "header=a:%0d%0ab:c", "method=G%20T", "listener=127.0.0.9:1"):
+        assert daemon.admin("GET", "/v1/explain?host=app.test&" + query).status == 400
+
+
 def test_sessions(serve, make_origin):
     daemon = serve(*(make_origin(name) for name in "abc"), lb={"session_affinity": {"type": "cookie", "name": "s"}})
     answer = daemon.get()
@@ -189,7 +207,7 @@ def test_a_request_that_was_sent_again(serve, make_origin):
     assert told["status"] == 200 and told["ended"] == "ok" and not told["under_way"] and told["took_ms"] > 0
     assert [t["endpoint"] for t in steps(told, "try")] == ["pool/first", "pool/second"]
     failed, = steps(told, "failed")
-    assert (failed["status"], failed["reason"], failed["then"]) == (502, "bad_status", "again")
+    assert (failed["status"], failed["reason"], failed["then"], failed["refused"]) == (502, "bad_status", "again", None)
     rounds = steps(told, "endpoints")
     assert [s["chosen"] for s in rounds] == ["pool/first", "pool/second"]
     assert "failed" in next(c for c in rounds[1]["candidates"] if c["name"] == "pool/first")["ruled_out"]
@@ -207,6 +225,24 @@ def test_a_request_that_nobody_could_serve(serve, make_origin):
     failed, = steps(told, "failed")
     assert (told["status"], failed["reason"], failed["then"]) == (502, "connect_failed", "nobody")
     assert daemon.cli("explain", "--request", "one").returncode == 0
+
+
+def test_why_a_request_is_not_sent_again(serve, make_origin):
+    first, second = make_origin("first"), make_origin("second")
+    never = [{"hostnames": [name], "default_pools": ["pool"], **lb} for name, lb in
+             {"app.test": {}, "none.test": {"failover": {"retries": 0}}, "connect.test": {"failover": {"on": ["connect_error"]}}}.items()]
+    daemon = serve(settings={"pools": [{"name": "pool", "monitors": [], "passive": NEVER_EJECT, **IN_ORDER,
+                                        "endpoints": [endpoint(first), endpoint(second)]}], "load_balancers": never})
+    first.script("/bad", answer(503))
+    first.mode("reset", "/reset")
+    for number, (host, method, target, refused, words) in enumerate([
+            ("app.test", "POST", "/bad", "method", "acted on it"), ("app.test", "POST", "/reset", "method", "acted on it"),
+            ("none.test", "GET", "/bad", "retries", "failover.retries"), ("connect.test", "GET", "/reset", "kind", "failover.on")]):
+        daemon.request(method, target, [("X-Request-Id", f"id{number}")], host=host)
+        told = remembered(daemon, f"id{number}")
+        failed = steps(told, "failed")[-1]
+        assert (failed["then"], failed["refused"]) == ("answered", refused) and words in failed["text"] and words in told["reason"], told
+        assert told["endpoint"] == "pool/first"
 
 
 def test_the_id_in_the_access_log(daemon):

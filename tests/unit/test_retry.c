@@ -196,6 +196,36 @@ static void test_statuses_of_the_list(void **state)
     }
 }
 
+static void test_why_not(void **state)
+{
+    static const struct {
+        struct retry_case c;
+        enum retry_refused refused;
+    } cases[] = {
+        { { .stage = STAGE_RESPONSE, .status = 200, .method = METHOD_GET }, REFUSED_NO_FAILURE },
+        { { .stage = STAGE_SENT, .reason = REASON_CLIENT_GONE, .method = METHOD_GET, .body_kept = true }, REFUSED_NO_FAILURE },
+        { { .stage = STAGE_SENT, .reason = REASON_RESET, .method = METHOD_GET, .body_kept = true, .forwarded = true }, REFUSED_BEGUN },
+        { { .stage = STAGE_NOT_CONNECTED, .reason = REASON_CONNECT_FAILED, .method = METHOD_PUT }, REFUSED_BODY },
+        { { .stage = STAGE_SENT, .reason = REASON_RESET, .method = METHOD_POST, .body_kept = true }, REFUSED_METHOD },
+        { { .stage = STAGE_REUSED_SENT, .reason = REASON_REUSE_RACE, .method = METHOD_POST, .body_kept = true }, REFUSED_METHOD },
+        { { .stage = STAGE_RESPONSE, .reason = REASON_STATUS, .status = 503, .method = METHOD_POST, .body_kept = true }, REFUSED_METHOD },
+        { { .stage = STAGE_RESPONSE, .reason = REASON_STATUS, .status = 503, .method = METHOD_GET, .body_kept = true, .others_tried = 2 }, REFUSED_RETRIES },
+        { { .stage = STAGE_RESPONSE_TIMEOUT, .reason = REASON_RESPONSE_TIMEOUT, .method = METHOD_GET, .body_kept = true, .timed_out_before = true },
+          REFUSED_TIMED_OUT },
+        { { .stage = STAGE_SENT, .reason = REASON_RESET, .method = METHOD_GET, .body_kept = true }, REFUSED_NOT },
+    };
+    struct failover f = by_default(), nothing = { .retries = 2 };
+    struct retry_case reset = { .stage = STAGE_SENT, .reason = REASON_RESET, .method = METHOD_GET, .body_kept = true };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct retry_decision d = retry_decide(&f, &cases[i].c);
+        assert_int_equal(d.refused, cases[i].refused);
+        assert_int_equal(d.retry == RETRY_NO, d.refused != REFUSED_NOT);
+    }
+    assert_int_equal(retry_decide(&nothing, &reset).refused, REFUSED_KIND);
+}
+
 /* Even without any failover a kept connection that turned out closed costs nobody the answer. */
 static void test_the_reuse_race_is_no_failover(void **state)
 {
@@ -269,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_an_idempotency_key_makes_a_post_a_put),
         cmocka_unit_test(test_the_list_decides),
         cmocka_unit_test(test_statuses_of_the_list),
+        cmocka_unit_test(test_why_not),
         cmocka_unit_test(test_the_reuse_race_is_no_failover),
         cmocka_unit_test(test_the_budget_is_a_fifth_but_three_at_least),
         cmocka_unit_test(test_an_exchange_holds_one_share_until_it_ends),
