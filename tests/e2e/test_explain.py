@@ -383,7 +383,7 @@ def test_weight_by_connections(make_edge, make_origin, workers):
     def weights():
         return {c["name"]: (c["weight"], c["weight_factors"]["connections"]) for c in steps(explain(edge.daemon), "endpoints")[-1]["candidates"]}
 
-    assert weights() == {"pool/ams": (2, 2), "pool/fra": (1, 1)}
+    wait_until(lambda: weights() == {"pool/ams": (2, 2), "pool/fra": (1, 1)})
     assert "weight: 1 × 2 for its connections" in edge.daemon.cli("explain", "--host", "app.test").stdout
     counts = shares(90)
     assert abs(counts["ams"] - 60) <= workers and counts["ams"] + counts["fra"] == 90
