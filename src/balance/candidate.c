@@ -135,6 +135,11 @@ static bool is_kept_out(const struct endpoint *e, enum usability level)
     return level == USABLE_ABSENT && atomic_load_explicit(&e->live->kept_out, memory_order_relaxed) && takes_new_streams(e);
 }
 
+static bool is_held_back(const struct endpoint *e, enum usability level)
+{
+    return level == USABLE_ABSENT && e->edge_tunnel && tunnel_is_held_back(e->edge_tunnel);
+}
+
 static enum usability census_level(const struct endpoint *e, nsec_t now)
 {
     return endpoint_weight(e, now, false) > 0 ? endpoint_usability(e, now) : USABLE_NEVER;
@@ -148,6 +153,7 @@ void pool_take_census(const struct pool *pool, nsec_t now, struct pool_census *c
         census->at[level]++;
         census->awaited += is_awaited(&pool->endpoints[i], level);
         census->kept_out += is_kept_out(&pool->endpoints[i], level);
+        census->held_back += is_held_back(&pool->endpoints[i], level);
     }
 }
 

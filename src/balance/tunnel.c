@@ -97,23 +97,23 @@ static bool takes_streams(const struct tunnel_connector *c)
     return !atomic_load_explicit(&c->drained_at, memory_order_relaxed) && atomic_load_explicit(&c->weight, memory_order_relaxed) > 0;
 }
 
-static uint32_t count_usable(const struct tunnel_view *v)
+/* Adds up the lines that could have a stream. */
+static void count_usable(const struct tunnel_view *v, uint32_t *usable, uint32_t *held_back)
 {
-    uint32_t n = 0;
     for (size_t c = 0; c < v->n_connectors; c++) {
         const struct tunnel_view_connector *vc = &v->connectors[c];
-        if (!takes_streams(vc->connector))
-            continue;
+        uint32_t *n = takes_streams(vc->connector) ? usable : held_back;
         for (size_t i = 0; i < vc->n_lines; i++)
-            n += tunnel_line_is_usable(v->lines[vc->first_line + i]);
+            *n += tunnel_line_is_usable(v->lines[vc->first_line + i]);
     }
-    return n;
 }
 
 /* With the lock held. */
 static bool recount(struct tunnel *t)
 {
-    uint32_t now = count_usable(t->view);
+    uint32_t now = 0, held_back = 0;
+    count_usable(t->view, &now, &held_back);
+    atomic_store_explicit(&t->held_back, held_back, memory_order_relaxed);
     uint32_t before = atomic_exchange_explicit(&t->usable, now, memory_order_acq_rel);
     bool weighs_otherwise = now != before && atomic_load_explicit(&t->scales, memory_order_relaxed);
     return weighs_otherwise || (now > 0) != (before > 0);

@@ -86,6 +86,7 @@ struct tunnel {
     char name[TUNNEL_NAME_SIZE];
     _Atomic uint8_t status;         /* enum tunnel_status; control */
     _Atomic uint32_t usable;        /* lines that a new stream may go to; 0: the tunnel is no candidate */
+    _Atomic uint32_t held_back;     /* lines that one could go to, had the operator not drained their connectors or given them weight 0 */
     _Atomic bool scales;            /* control: some endpoint's weight follows `usable`; never taken back */
     _Atomic uint64_t version;       /* moves with each new view, and when control counts anew: drains and weights are read again */
     pthread_mutex_t lock;           /* guards `view` and the counting of `usable`; taken when somebody comes or goes, never per request */
@@ -120,6 +121,12 @@ static inline bool tunnel_line_is_doubtful(const struct tunnel_connector *c, con
 static inline bool tunnel_is_usable(const struct tunnel *t)
 {
     return atomic_load_explicit(&t->usable, memory_order_acquire) > 0;
+}
+
+/* Is it the operator alone who keeps new streams from it? */
+static inline bool tunnel_is_held_back(const struct tunnel *t)
+{
+    return !tunnel_is_usable(t) && atomic_load_explicit(&t->held_back, memory_order_relaxed) > 0;
 }
 
 /* --- the gate: how a worker gets a stream without knowing the edge --- */

@@ -234,7 +234,9 @@ static const char *why_not_connected(const struct tunnel_evidence *t)
         return "the tunnel is inactive, no connector has ever connected";
     if (t->status == TUNNEL_DOWN)
         return "no connector is connected";
-    return "connectors are connected, but none takes requests: they are drained, going, or do not answer";
+    if (t->held_back)
+        return "connectors are connected, but the operator drained them or gave them weight 0";
+    return "connectors are connected, but none takes requests: they are going, or do not answer";
 }
 
 static void judge_without_connector(const struct tunnel_evidence *t, struct judging *v)

@@ -40,6 +40,7 @@ struct tunnel_evidence {
     bool of_edge;                /* it is; else the rest means nothing */
     bool exists;
     bool usable;                 /* some connection takes new requests */
+    bool held_back;              /* some would, but for what the operator said of its connector */
     enum tunnel_status status;
     char refused[VERDICT_TEXT_SIZE]; /* it is not to be used: why; "": it may be */
     bool for_a_moment;           /* until more is known */

@@ -24,7 +24,7 @@ static const struct {
     [CONDITION_DISABLED_BY_FILE] = { "disabled_by_file", "disabled by the configuration" },
     [CONDITION_DISABLED] = { "disabled", "disabled by the operator" },
     [CONDITION_DRAINED] = { "drained", "drained by the operator" },
-    [CONDITION_NO_CONNECTOR] = { "no_connector", "no connector of its tunnel is connected" },
+    [CONDITION_NO_CONNECTOR] = { "no_connector", "no connector of its tunnel takes requests" },
     [CONDITION_KEPT_OUT] = { "kept_out", "kept out by \"identical\": its rules differ from the pool's" },
     [CONDITION_NO_ADDRESS] = { "no_address", "its name has no address that can be reached" },
     [CONDITION_DOWN] = { "down", "down: its monitors fail" },

@@ -37,7 +37,8 @@ bool health_is_pending(const struct endpoint_record *record)
 static void gather_tunnel(const struct control *control, const struct endpoint *endpoint, struct tunnel_evidence *out)
 {
     struct tunnel *t = endpoint->edge_tunnel;
-    *out = (struct tunnel_evidence){ .of_edge = endpoint->kind == ENDPOINT_EDGE, .exists = t, .usable = t && tunnel_is_usable(t) };
+    *out = (struct tunnel_evidence){ .of_edge = endpoint->kind == ENDPOINT_EDGE, .exists = t, .usable = t && tunnel_is_usable(t),
+                                     .held_back = t && tunnel_is_held_back(t) };
     if (t)
         out->status = (enum tunnel_status)atomic_load_explicit(&t->status, memory_order_relaxed);
     if (t && control->registry)
@@ -125,13 +126,19 @@ static void announce_record(struct control *control, struct endpoint_record *rec
         tell_endpoint(control, record, told, &what);
 }
 
+/* Does its pool count a tunnel that takes no requests among others than before? The verdict may be the same. */
+static bool is_missed_otherwise(const struct tunnel_evidence *before, const struct tunnel_evidence *now)
+{
+    return before->usable != now->usable || before->held_back != now->held_back || !before->refused[0] != !now->refused[0];
+}
+
 void health_judge(struct control *control, struct endpoint_record *record)
 {
     nsec_t now = clock_monotonic();
     struct verdict verdict;
-    bool tunnel_usable = record->evidence.tunnel.usable;
+    struct tunnel_evidence tunnel = record->evidence.tunnel;
     gather(record, now);
-    note_tunnel(record, tunnel_usable, now);
+    note_tunnel(record, tunnel.usable, now);
     reach(record, now, &verdict);
     bool changed = verdict.state != record->verdict.state || record->since == 0;
     if (changed)
@@ -143,7 +150,7 @@ void health_judge(struct control *control, struct endpoint_record *record)
     record->ramping = endpoint_is_ramping(record->endpoint, now);
     if (is_in_motion(record, now))
         start_sweeping(control);
-    control->unsettled = control->unsettled || changed || record->tunnel;
+    control->unsettled = control->unsettled || changed || record->tunnel || is_missed_otherwise(&tunnel, &record->evidence.tunnel);
     announce_record(control, record);
 }
 

@@ -31,7 +31,8 @@ static void describe_census(const struct pool *pool, const struct pool_census *c
         unsigned n;
         const char *word;
     } others[] = { { c->at[USABLE_EJECTED], "ejected" }, { c->at[USABLE_UNKNOWN], "unknown" },
-                   { c->at[USABLE_ABSENT] - c->kept_out, "without a connector" }, { c->kept_out, "kept out by \"identical\"" },
+                   { c->at[USABLE_ABSENT] - c->kept_out - c->held_back, "without a connector" }, { c->kept_out, "kept out by \"identical\"" },
+                   { c->held_back, "whose connectors are drained or of weight 0" },
                    { c->at[USABLE_NEVER], "drained or disabled" } };
 
     int n = snprintf(out, VERDICT_TEXT_SIZE, "%u of %u endpoints usable", census_usable(c), census_admitted(c));

@@ -122,6 +122,24 @@ def test_a_drained_connector_gets_nothing_new(make_edge, origin, workers):
     assert before.failures + during.failures + after.failures == []
 
 
+def test_drained_connectors_are_no_missing_ones(make_edge, origin):
+    """What is said of a tunnel all of whose connectors the operator drained, or gave no weight, and of one that lost them."""
+    edge = make_edge("ams", "fra")
+    first, _ = edge.connect("ams", url=origin.url), edge.connect("fra", url=origin.url)
+
+    def wait_for(of_pool, of_endpoint):
+        wait_until(lambda: of_pool in edge.daemon.pool("pool")["reason"] and of_endpoint in edge.daemon.endpoint("pool/ams")["reason"])
+
+    assert edge.daemon.cli("tunnel", "drain", "ams").returncode == 0
+    wait_for("1 of 2 endpoints usable, 1 whose connectors are drained or of weight 0", "the operator drained them")
+    assert edge.daemon.cli("tunnel", "undrain", "ams").returncode == 0
+    wait_for("2 of 2 endpoints usable", "healthy")
+    assert edge.daemon.cli("tunnel", "weight", "ams", "--connector", first.id, "0").returncode == 0
+    wait_for("1 whose connectors are drained or of weight 0", "or gave them weight 0")
+    first.kill()
+    wait_for("1 of 2 endpoints usable, 1 without a connector", "no connector is connected")
+
+
 @WORKERS
 def test_a_drained_tunnel_gets_nothing_new(make_edge, origin, workers):
     edge = make_edge("ams", "fra", workers=workers)

@@ -215,6 +215,7 @@ static const struct {
     { "awaiting them could meet the minimum", 2, false, "haa", POOL_UNKNOWN, { false } },
     { "awaiting them could not", 3, false, "hat", POOL_CRITICAL, { false } },
     { "one is kept out for its rules", 1, false, "hk", POOL_DEGRADED, { true, true, true, true } },
+    { "the operator holds one back", 1, false, "hb", POOL_DEGRADED, { true, true, true, true } },
     { "one is taken for lost", 1, false, "hl", POOL_DEGRADED, { true, true, true, true } },
     { "one whose name is being resolved", 1, false, "hn", POOL_UNKNOWN, { true, true, true, true } },
     { "none whose name is resolved yet", 1, false, "nn", POOL_UNKNOWN, { false, false, false, true } },
@@ -230,10 +231,12 @@ static void set_endpoints(struct pool_under_test *p, const char *letters)
             .admin = letters[i] == 'x' ? ADMIN_DRAINED : ADMIN_ENABLED,
             .ejected = letters[i] == 'e',
             .no_address = letters[i] == 'n' || strchr("mkl", letters[i]),
-            .tunnel = letters[i] == 't' ? UNCONNECTED : letters[i] == 'a' ? AWAITED : strchr("kl", letters[i]) ? CONNECTED : NO_EDGE,
+            .tunnel = strchr("tb", letters[i]) ? UNCONNECTED : letters[i] == 'a' ? AWAITED : strchr("kl", letters[i]) ? CONNECTED : NO_EDGE,
         });
         atomic_store(&live_of(p, i)->resolving, letters[i] == 'n');
         atomic_store(&live_of(p, i)->kept_out, letters[i] == 'k');
+        if (p->endpoints[i].edge_tunnel)
+            atomic_store(&p->endpoints[i].edge_tunnel->held_back, strchr("bkl", letters[i]) != NULL); /* no matter where some are usable */
         p->endpoints[i].weight = letters[i] == '0' ? 0 : 1;
     }
 }
@@ -251,6 +254,7 @@ static void test_pool_state_and_usability(void **state)
         if (pool_state(&p->pool, &census) != pools[i].state)
             fail_msg("%s: %s", pools[i].name, pool_state_name(pool_state(&p->pool, &census)));
         assert_int_equal(census.kept_out, strchr(pools[i].endpoints, 'k') != NULL);
+        assert_int_equal(census.held_back, strchr(pools[i].endpoints, 'b') != NULL);
         for (enum usability level = USABLE_HEALTHY; level <= USABLE_LAST_RESORT; level++)
             if (pool_is_usable(&p->pool, &census, level) != pools[i].usable[level])
                 fail_msg("%s, level %u", pools[i].name, level);

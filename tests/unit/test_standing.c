@@ -34,6 +34,10 @@ static void pool_standing(void **state)
         { 1, false, { .at = { [USABLE_ABSENT] = 2 }, .awaited = 1 }, POOL_UNKNOWN, false, "0 of 2 endpoints usable, 2 without a connector" },
         { 1, false, { .at = { [USABLE_HEALTHY] = 1, [USABLE_ABSENT] = 2 }, .kept_out = 1 }, POOL_DEGRADED, true,
           "1 of 3 endpoints usable, 1 without a connector, 1 kept out by \"identical\"" },
+        { 1, false, { .at = { [USABLE_ABSENT] = 4 }, .kept_out = 1, .held_back = 2 }, POOL_CRITICAL, true,
+          "0 of 4 endpoints usable, 1 without a connector, 1 kept out by \"identical\", 2 whose connectors are drained or of weight 0" },
+        { 1, false, { .at = { [USABLE_HEALTHY] = 1, [USABLE_ABSENT] = 1 }, .held_back = 1 }, POOL_DEGRADED, true,
+          "1 of 2 endpoints usable, 1 whose connectors are drained or of weight 0" },
         { 1, true, CENSUS(2, 0, 0, 0, 0, 0), POOL_DISABLED, true, "disabled by the configuration" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -126,19 +126,20 @@ static const struct step {
     int to;
     uint32_t usable;
     bool turned;
+    uint32_t held_back;
 } steps[] = {
-    { "one is suspect", SET_STATE, 0, 0, LINE_SUSPECT, 3, false },
-    { "and well again", SET_STATE, 0, 0, LINE_USABLE, 4, false },
-    { "one drains", SET_STATE, 0, 0, LINE_DRAINING, 3, false },
-    { "and closes", SET_STATE, 0, 0, LINE_CLOSED, 3, false },
-    { "one does not carry", SET_SICK, 0, 1, true, 2, false },
-    { "the other connector is drained", SET_DRAINED, 1, 0, true, 0, true },
-    { "and comes back", SET_DRAINED, 1, 0, false, 2, true },
-    { "one of its own is suspect", SET_STATE, 1, 1, LINE_SUSPECT, 1, false },
-    { "both are", SET_STATE, 1, 0, LINE_SUSPECT, 0, true },
-    { "the sick one carries again", SET_SICK, 0, 1, false, 1, true },
-    { "its connector gets no share", SET_WEIGHT, 0, 0, 0, 0, true },
-    { "and one again", SET_WEIGHT, 0, 0, 2, 1, true },
+    { "one is suspect", SET_STATE, 0, 0, LINE_SUSPECT, 3, false, 0 },
+    { "and well again", SET_STATE, 0, 0, LINE_USABLE, 4, false, 0 },
+    { "one drains", SET_STATE, 0, 0, LINE_DRAINING, 3, false, 0 },
+    { "and closes", SET_STATE, 0, 0, LINE_CLOSED, 3, false, 0 },
+    { "one does not carry", SET_SICK, 0, 1, true, 2, false, 0 },
+    { "the other connector is drained", SET_DRAINED, 1, 0, true, 0, true, 2 },
+    { "and comes back", SET_DRAINED, 1, 0, false, 2, true, 0 },
+    { "one of its own is suspect", SET_STATE, 1, 1, LINE_SUSPECT, 1, false, 0 },
+    { "both are", SET_STATE, 1, 0, LINE_SUSPECT, 0, true, 0 },
+    { "the sick one carries again", SET_SICK, 0, 1, false, 1, true, 0 },
+    { "its connector gets no share", SET_WEIGHT, 0, 0, 0, 0, true, 1 },
+    { "and one again", SET_WEIGHT, 0, 0, 2, 1, true, 0 },
 };
 
 static bool take(struct tunnel *t, struct connected *w, const struct step *s)
@@ -172,6 +173,8 @@ static void test_what_counts_as_usable(void **state)
         bool turned = take(t, &w, &steps[i]);
         if (turned != steps[i].turned || atomic_load(&t->usable) != steps[i].usable || tunnel_is_usable(t) != (steps[i].usable > 0))
             fail_msg("%s: %u usable", steps[i].name, atomic_load(&t->usable));
+        if (atomic_load(&t->held_back) != steps[i].held_back || tunnel_is_held_back(t) != (!steps[i].usable && steps[i].held_back))
+            fail_msg("%s: %u held back", steps[i].name, atomic_load(&t->held_back));
     }
     tunnel_unref(t);
     let_go(&w);
