@@ -24,7 +24,7 @@ struct edge_stream {
     enum http_method method;
     bool upgrade;
     struct buffer *out;      /* payload that nghttp2 did not take yet */
-    struct buffer *out_trailers; /* what follows it; NULL: nothing */
+    struct trailers out_trailers; /* what follows it */
     bool out_end;            /* nothing follows it */
     bool out_full;           /* the user waits for room */
     bool deferred;           /* nghttp2 waits for more */
@@ -40,7 +40,7 @@ struct edge_stream {
     struct response_meta meta;
     struct buffer *packed;   /* cf-cloudflared-response-headers */
     struct buffer *first, *last; /* payload that was not taken yet */
-    struct buffer *trailers; /* what follows it, not told yet; NULL: nothing */
+    struct trailers trailers; /* what follows it, not told yet */
     uint64_t taken;
     bool was_blocked, wide;  /* the user was behind once; the window is the large one */
     nsec_t waits_since;
@@ -117,9 +117,9 @@ static void stream_free(struct edge_stream *s)
         nghttp2_session_set_stream_user_data(c->session, s->id, NULL);
     drop_payload(s);
     buffer_give(buffers_of(s), s->out);
-    buffer_give(buffers_of(s), s->out_trailers);
+    trailers_clear(buffers_of(s), &s->out_trailers);
     buffer_give(buffers_of(s), s->packed);
-    buffer_give(buffers_of(s), s->trailers);
+    trailers_clear(buffers_of(s), &s->trailers);
     list_remove(&s->news);
     edge_connection_stream_ended(c, &s->link);
     free(s);
@@ -231,10 +231,7 @@ static bool submit_trailers(struct edge_stream *s)
     enum { AT_MOST = 64 };
     nghttp2_nv nv[AT_MOST];
     struct fields f = { .nv = nv, .text = s->connection->worker->text, .end = s->connection->worker->text + EDGE_SCRATCH_SIZE };
-    struct slice name, value;
-    if (!s->out_trailers)
-        return false;
-    struct slice lines = { s->out_trailers->data, buffer_length(s->out_trailers) };
+    struct slice lines = trailers_kept(&s->out_trailers), name, value;
     while (f.n < AT_MOST && trailers_next(&lines, &name, &value))
         if (!guard_drops_field(name))
             add_field(&f, name, value);
@@ -417,19 +414,12 @@ static bool read_length(struct slice s, uint64_t *out)
     return true;
 }
 
-/* As a line. What is too much is left out. */
+/* As a line. */
 static void add_trailer(struct edge_stream *s, struct slice name, struct slice value)
 {
-    char line[1024];
-    struct bounded out = { .p = line, .size = sizeof line };
-    if (!trailer_may_pass(name))
-        return;
-    bounded_add(&out, name);
-    bounded_add(&out, SLICE(": "));
-    bounded_add(&out, value);
-    bounded_add(&out, SLICE("\r\n"));
-    if (!out.overflow)
-        trailers_keep(buffers_of(s), &s->trailers, (struct slice){ out.p, out.n });
+    const struct slice parts[] = { name, SLICE(": "), value, SLICE("\r\n") };
+    for (size_t i = 0; trailer_may_pass(name) && i < sizeof parts / sizeof *parts; i++)
+        trailers_keep(buffers_of(s), &s->trailers, parts[i]);
 }
 
 void edge_stream_on_header(struct edge_stream *s, struct slice name, struct slice value)
@@ -594,7 +584,7 @@ static const char *build_head(struct edge_stream *s, struct http_head *head, cha
     if (upgraded) {
         head->status = 101;
         n = snprintf(line, sizeof line, "Connection: upgrade");
-    } else if (s->has_length || (s->ended && !s->first && !s->trailers && !bodiless)) {
+    } else if (s->has_length || (s->ended && !s->first && !s->trailers.lines && !bodiless)) {
         n = snprintf(line, sizeof line, "Content-Length: %llu", (unsigned long long)(s->has_length ? s->length : 0));
     } else if (!bodiless) {
         n = snprintf(line, sizeof line, "Transfer-Encoding: chunked");
@@ -666,11 +656,10 @@ static void set_blocked(struct edge_stream *s, bool blocked)
 
 static void tell_trailers(struct edge_stream *s)
 {
-    if (!s->trailers)
+    if (!s->trailers.lines)
         return;
-    s->user_ops->response_trailers(s->user, (struct slice){ s->trailers->data, s->trailers->end });
-    buffer_give(buffers_of(s), s->trailers);
-    s->trailers = NULL;
+    s->user_ops->response_trailers(s->user, trailers_kept(&s->trailers));
+    trailers_clear(buffers_of(s), &s->trailers);
 }
 
 static bool give_head(struct edge_stream *s)

@@ -70,13 +70,28 @@ size_t trailers_clean(char *lines, size_t n)
     return kept;
 }
 
-bool trailers_keep(struct buffer_pool *pool, struct buffer **kept, struct slice lines)
+void trailers_keep(struct buffer_pool *pool, struct trailers *t, struct slice lines)
 {
-    if (!lines.n)
-        return true;
-    if ((!*kept && !(*kept = buffer_take(pool, TRAILERS_MAX))) || (*kept)->end + lines.n > TRAILERS_MAX)
-        return false;
-    memcpy((*kept)->data + (*kept)->end, lines.p, lines.n);
-    (*kept)->end += (uint32_t)lines.n;
-    return true;
+    if (!lines.n || t->lost)
+        return;
+    if (!t->lines)
+        t->lines = buffer_take(pool, TRAILERS_MAX);
+    if (!t->lines || t->lines->end + lines.n > TRAILERS_MAX) {
+        trailers_clear(pool, t);
+        t->lost = true;
+        return;
+    }
+    memcpy(t->lines->data + t->lines->end, lines.p, lines.n);
+    t->lines->end += (uint32_t)lines.n;
+}
+
+struct slice trailers_kept(const struct trailers *t)
+{
+    return t->lines ? (struct slice){ t->lines->data, t->lines->end } : (struct slice){ NULL, 0 };
+}
+
+void trailers_clear(struct buffer_pool *pool, struct trailers *t)
+{
+    buffer_give(pool, t->lines);
+    *t = (struct trailers){ 0 };
 }

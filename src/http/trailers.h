@@ -11,9 +11,17 @@
 
 enum { TRAILERS_MAX = 8192 }; /* bytes */
 
-/* Adds lines to those in *kept, which is taken from the pool with the first of them. False, and nothing is added: they would be more than
- * TRAILERS_MAX in all, or memory is out. */
-bool trailers_keep(struct buffer_pool *, struct buffer **kept, struct slice lines);
+/* Those of one message, kept until its body has gone. All zero at first. */
+struct trailers {
+    struct buffer *lines; /* NULL: none so far, or lost */
+    bool lost;
+};
+/* Adds lines, or a part of them. Where that would make more than TRAILERS_MAX in all, or memory is out, those of the whole message are lost: with a
+ * piece missing, the end of one line would go on as a line. */
+void trailers_keep(struct buffer_pool *, struct trailers *, struct slice lines);
+struct slice trailers_kept(const struct trailers *);
+/* As at first. */
+void trailers_clear(struct buffer_pool *, struct trailers *);
 bool trailer_may_pass(struct slice name);
 /* The next of the lines, white space around its value left out. False: none is left, or it is no field. */
 bool trailers_next(struct slice *lines, struct slice *name, struct slice *value);

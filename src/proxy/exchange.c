@@ -61,8 +61,8 @@ void exchange_discard(struct exchange *ex)
     list_remove(&ex->queue);
     list_remove(&ex->link);
     buffer_give(&w->buffers, ex->body);
-    buffer_give(&w->buffers, ex->request_trailers);
-    buffer_give(&w->buffers, ex->response_trailers);
+    trailers_clear(&w->buffers, &ex->request_trailers);
+    trailers_clear(&w->buffers, &ex->response_trailers);
     freelist_give(&w->heads_free, ex->head);
     exchange_memory_free(ex->memory);
     explain_let_go(ex);

@@ -9,6 +9,7 @@
 
 #include "balance/ops.h"
 #include "balance/place.h"
+#include "http/trailers.h"
 #include "proxy/core.h"
 
 enum exchange_state {
@@ -71,7 +72,7 @@ struct exchange {
     uint32_t body_sent;             /* bytes of `body` */
     size_t prefix_sent;
     struct buffer *body;
-    struct buffer *request_trailers, *response_trailers; /* lines as they came; NULL: none */
+    struct trailers request_trailers, response_trailers; /* lines as they came */
     uint64_t body_bytes;
 
     /* where it goes */

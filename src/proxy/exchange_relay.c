@@ -1,6 +1,5 @@
 #include "proxy/exchange_relay.h"
 
-#include "http/trailers.h"
 #include "proxy/exchange_answer.h"
 #include "proxy/exchange_health.h"
 #include "proxy/exchange_inside.h"
@@ -207,12 +206,11 @@ void exchange_body_missed(struct exchange *ex)
 
 /* --- trailers: left out where they can't be kept --- */
 
-static struct slice cleaned(struct buffer *kept)
+static struct slice cleaned(const struct trailers *t)
 {
-    if (!kept)
-        return (struct slice){ NULL, 0 };
-    kept->end = (uint32_t)trailers_clean(kept->data, kept->end);
-    return (struct slice){ kept->data, kept->end };
+    if (t->lines)
+        t->lines->end = (uint32_t)trailers_clean(t->lines->data, t->lines->end);
+    return trailers_kept(t);
 }
 
 void exchange_add_request_trailers(struct exchange *ex, struct slice lines)
@@ -222,7 +220,7 @@ void exchange_add_request_trailers(struct exchange *ex, struct slice lines)
 
 struct slice exchange_request_trailers(struct exchange *ex)
 {
-    return cleaned(ex->request_trailers);
+    return cleaned(&ex->request_trailers);
 }
 
 void exchange_add_response_trailers(struct exchange *ex, struct slice lines)
@@ -232,7 +230,7 @@ void exchange_add_response_trailers(struct exchange *ex, struct slice lines)
 
 struct slice exchange_response_trailers(struct exchange *ex)
 {
-    return cleaned(ex->response_trailers);
+    return cleaned(&ex->response_trailers);
 }
 
 /* --- the response --- */

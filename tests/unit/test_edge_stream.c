@@ -3,6 +3,7 @@
 #include "edge/stream.h"
 
 #include "base/mem.h"
+#include "http/trailers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -205,6 +206,14 @@ static void header(struct edge_stream *s, const char *name, const char *value)
     edge_stream_on_header(s, slice_of(name), slice_of(value));
 }
 
+/* More than is kept of all together. */
+static void large_trailer(struct edge_stream *s)
+{
+    static char value[TRAILERS_MAX];
+    memset(value, 'x', sizeof value);
+    edge_stream_on_header(s, SLICE("x-large"), (struct slice){ value, sizeof value });
+}
+
 static void play(struct world *w, struct user *u, char event)
 {
     struct edge_stream *s = u->stream;
@@ -220,6 +229,7 @@ static void play(struct world *w, struct user *u, char event)
     case 'd': edge_stream_on_data(s, (const uint8_t *)"hello", 5); break;
     case 'e': edge_stream_on_end(s); break;
     case 't': header(s, "x-late", "yes"); header(s, "content-length", "7"); edge_stream_on_head(s, true); break;
+    case 'T': header(s, "x-late", "yes"); large_trailer(s); header(s, "x-later", "yes"); edge_stream_on_head(s, true); break;
     case 'c': edge_stream_on_close(s, NGHTTP2_CANCEL, REASON_RESET); break;
     case 'l': edge_stream_on_close(s, NGHTTP2_INTERNAL_ERROR, REASON_CONNECTION_LOST); break;
     case 'r': edge_stream_on_refused(s); break;
@@ -249,6 +259,9 @@ static const struct {
     { .events = "hdt.", .told = "[x-late: yes] 200+5! " },
     { .events = "h.d.t.", .told = "200+0 +5 [x-late: yes] +0! " },
     { .events = "ht.", .told = "[x-late: yes] 200+0! " },
+    /* and with one lost all are, so that there is nothing to come behind an empty body */
+    { .events = "hdT.", .told = "200+5! " },
+    { .events = "hT.", .told = "200L+0! " },
     /* what was whole stays whole */
     { .events = "hdec.", .told = "200+5! " },
     { .events = "hdel.", .told = "200+5! " },
