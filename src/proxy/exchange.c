@@ -1,7 +1,6 @@
 #include "proxy/exchange.h"
 
 #include "balance/tally.h"
-#include "base/log.h"
 #include "proxy/affinity.h"
 #include "proxy/choose.h"
 #include "proxy/direct.h"
@@ -23,12 +22,6 @@ static const char *const state_names[] = {
 const char *exchange_state_name(enum exchange_state state)
 {
     return state_names[state];
-}
-
-void exchange_set_state(struct exchange *ex, enum exchange_state state)
-{
-    trace(TRACE_EXCHANGE, "%s: %s -> %s", ex->request_id, state_names[ex->state], state_names[state]);
-    ex->state = (uint8_t)state;
 }
 
 /* --- beginning and end --- */

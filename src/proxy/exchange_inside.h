@@ -3,10 +3,16 @@
 #ifndef PENSTOCK_PROXY_EXCHANGE_INSIDE_H
 #define PENSTOCK_PROXY_EXCHANGE_INSIDE_H
 
+#include "base/log.h"
 #include "proxy/exchange.h"
 
 /* The only place that changes the state. */
-void exchange_set_state(struct exchange *, enum exchange_state);
+static inline void exchange_set_state(struct exchange *ex, enum exchange_state state)
+{
+    trace(TRACE_EXCHANGE, "%s: %s -> %s", ex->request_id, exchange_state_name(ex->state), exchange_state_name(state));
+    ex->state = (uint8_t)state;
+}
+
 /* After each change of one of the four times it waits for. */
 void exchange_arm_timer(struct exchange *);
 /* Until an endpoint has room again, at most for timeouts.queue in all. */

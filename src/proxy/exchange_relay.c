@@ -45,13 +45,6 @@ static void forget_body(struct exchange *ex)
     ex->body_sent = 0;
 }
 
-void exchange_rewind_body(struct exchange *ex)
-{
-    ex->prefix_sent = 0;
-    ex->body_sent = 0;
-    ex->body_finished = false;
-}
-
 static struct slice unsent_prefix(const struct exchange *ex)
 {
     return slice_from(ex->prefix, ex->prefix_sent);

@@ -8,7 +8,13 @@
 /* The head, and what there is of the body, to an upstream that is ready. A failure is told by the upstream, later. */
 void exchange_send_request(struct exchange *);
 /* The body is sent from its beginning next time. Only while all of it is kept. */
-void exchange_rewind_body(struct exchange *);
+static inline void exchange_rewind_body(struct exchange *ex)
+{
+    ex->prefix_sent = 0;
+    ex->body_sent = 0;
+    ex->body_finished = false;
+}
+
 /* How much of a body is kept for sending it again. */
 uint64_t exchange_replay_limit(const struct exchange *);
 

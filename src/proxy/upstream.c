@@ -1,92 +1,17 @@
-#include "proxy/upstream.h"
+#include "proxy/upstream_inside.h"
 
 #include "base/log.h"
-#include "http/chunked.h"
-#include "net/dial.h"
-#include "net/tls.h"
-#include "proxy/exchange.h"
-
-#include <errno.h>
-#include <unistd.h>
-
-enum upstream_state {
-    UPSTREAM_DIALLING,
-    UPSTREAM_HANDSHAKE,
-    UPSTREAM_WAITING, /* for a response's head */
-    UPSTREAM_BODY,    /* its head was given to the exchange */
-    UPSTREAM_IDLE,
-    UPSTREAM_CLOSED
-};
 
 enum {
-    IDLE_MAX = 512,       /* kept per worker and endpoint; the one idle for longest goes first */
     REQUESTS_MAX = 1000,  /* per connection, ±10 % */
     INTERIM_MAX = 32,     /* behaviour 9 */
     READS_PER_EVENT = 4,
-    CACHE_LINE = 64,
 };
 #define AGE_MAX (3600 * NSEC_PER_SEC)
-#define IDLE_TIME_MAX (60 * NSEC_PER_SEC)
-#define IDLE_TIME_MIN NSEC_PER_SEC
 #define NO_DEADLINE (INT64_C(1) << 61)
 /* How long the answer of an upstream that stopped taking our request is awaited: it may have sent one before it closed. */
 #define BROKEN_WRITE_TIME NSEC_PER_SEC
 
-struct upstream_pool {
-    struct worker *worker;
-    struct endpoint_live *live;
-    uint64_t dial_hash;
-    unsigned users;           /* configurations that name it; none: nothing is kept any more */
-    unsigned refs;            /* those and the connections */
-    unsigned n_idle;
-    struct list idle;         /* the most recently used first */
-    nsec_t idle_time;         /* shorter while connections turn out to be closed when they are used again */
-    SSL_SESSION *session;     /* the newest, to be resumed by the next connection */
-};
-
-struct upstream {
-    struct stream stream;
-    struct timer timer;
-    struct soon soon;         /* reads on, or gives on what was read, without waiting for the socket */
-    struct list link;         /* on the pool's idle list, or the worker's list of busy or dead ones */
-    struct upstream_pool *pool;
-    struct exchange *exchange;
-    struct http_head *head;   /* while a response is awaited */
-    struct buffer *in;        /* [start, end) is payload not taken yet, or the part of a head */
-    struct h1_out out;
-    struct dialling *dialling; /* while connecting to an address */
-    SSL *ssl;                 /* made before dialling; the stream's afterwards */
-    char *tls_name;           /* the name verified, where it follows the request's host; NULL: always the same */
-    nsec_t born, connected, secured, expires;
-    uint64_t body_left;
-    struct http_parser parser;
-    struct chunk_decoder decoder;
-    uint32_t requests, requests_max;
-    uint8_t state;
-    uint8_t reading;          /* enum http_body of the response */
-    bool keep_alive;          /* the response says so */
-    bool ended;               /* the response has come whole */
-    bool extra;               /* and more than that */
-    bool head_given;          /* the exchange has the response's head */
-    bool got_bytes;           /* of a response, since the request was sent */
-    bool written;             /* a byte of the request may have been sent */
-    bool request_done;        /* and all of it was taken */
-    bool write_broken;
-    bool blocked;             /* the client's side has no room */
-    bool alone;               /* carries an upgrade: not for others */
-    bool large_reads;
-    uint8_t interims;
-    struct address address;
-    uint32_t addresses_version; /* of the endpoint's addresses when `address` was last seen among them */
-    bool over_unix;
-};
-
-struct dialling {
-    struct dial dial;
-    struct upstream *upstream;
-};
-
-static void upstream_on_io(struct ev_loop *loop, ev_io *io, int events);
 static void upstream_on_timer(struct timer *timer);
 static void upstream_on_soon(struct soon *soon);
 
@@ -100,130 +25,38 @@ struct upstream *upstream_of_link(struct list *link)
     return CONTAINER_OF(link, struct upstream, link);
 }
 
-static struct worker *worker_of(const struct upstream *u)
-{
-    return u->pool->worker;
-}
-
-static struct endpoint_counts *counts_of(const struct upstream *u)
-{
-    return worker_counts(u->pool->worker, u->pool->live);
-}
-
-static const struct timeouts *timeouts_of(const struct upstream *u)
-{
-    return u->exchange->timeouts;
-}
-
-static void set_state(struct upstream *u, enum upstream_state state)
-{
-    u->state = (uint8_t)state;
-}
-
-static void set_deadline(struct upstream *u, nsec_t after)
-{
-    timer_arm(&worker_of(u)->timers, &u->timer, after);
-}
-
 /* ±10 %, so that connections made together don't end together. */
 static int64_t jittered(struct worker *w, int64_t t)
 {
     return t + (int64_t)((double)t * 0.2 * (random_unit(&w->random) - 0.5));
 }
 
-/* --- the pool --- */
-
-struct upstream_pool *upstream_pool_new(struct worker *w, const struct endpoint *e)
-{
-    struct upstream_pool *pool = calloc(1, sizeof *pool);
-    if (!pool)
-        return NULL;
-    *pool = (struct upstream_pool){ .worker = w, .live = endpoint_live_ref(e->live), .dial_hash = e->dial_hash, .users = 1, .refs = 1, .idle_time = IDLE_TIME_MAX };
-    list_init(&pool->idle);
-    return pool;
-}
-
-struct upstream_pool *upstream_pool_ref_for(struct upstream_pool *pool, const struct endpoint *e)
-{
-    if (!pool || pool->live != e->live || pool->dial_hash != e->dial_hash)
-        return NULL;
-    pool->users++;
-    pool->refs++;
-    return pool;
-}
-
-void upstream_pool_prefetch(const struct upstream_pool *pool)
-{
-    __builtin_prefetch(pool, 1);
-    __builtin_prefetch(&pool->session, 1);
-}
-
-static void upstream_close(struct upstream *u);
-
-void upstream_pool_close_idle(struct upstream_pool *pool)
-{
-    LIST_FOR_EACH(node, &pool->idle)
-        upstream_close(upstream_of_link(node));
-}
-
-static void pool_release(struct upstream_pool *pool)
-{
-    if (--pool->refs)
-        return;
-    SSL_SESSION_free(pool->session);
-    endpoint_live_unref(pool->live);
-    free(pool);
-}
-
-void upstream_pool_unref(struct upstream_pool *pool)
-{
-    if (!--pool->users)
-        upstream_pool_close_idle(pool);
-    pool_release(pool);
-}
-
 /* --- the end of a connection --- */
-
-static void leave_idle_list(struct upstream *u)
-{
-    if (u->state == UPSTREAM_IDLE)
-        u->pool->n_idle--;
-    list_remove(&u->link);
-}
-
-static void stop_dialling(struct upstream *u)
-{
-    if (!u->dialling)
-        return;
-    dial_cancel(&u->dialling->dial);
-    free(u->dialling);
-    u->dialling = NULL;
-}
 
 static void count_sent(struct upstream *u)
 {
     uint64_t n = h1_out_take_sent(&u->out);
-    counter_add(&worker_of(u)->counters.bytes_to_upstreams, n);
-    counter_add(&counts_of(u)->bytes_sent, n);
+    counter_add(&upstream_worker(u)->counters.bytes_to_upstreams, n);
+    counter_add(&upstream_counts(u)->bytes_sent, n);
 }
 
 static void give_memory(struct upstream *u)
 {
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     buffer_give(&w->buffers, u->in);
     freelist_give(&w->heads_free, u->head);
     u->in = NULL;
     u->head = NULL;
 }
 
-static void upstream_close(struct upstream *u)
+void upstream_close(struct upstream *u)
 {
     if (u->state == UPSTREAM_CLOSED)
         return;
-    struct worker *w = worker_of(u);
-    leave_idle_list(u);
-    set_state(u, UPSTREAM_CLOSED);
-    stop_dialling(u);
+    struct worker *w = upstream_worker(u);
+    upstream_leave_idle(u);
+    upstream_set_state(u, UPSTREAM_CLOSED);
+    upstream_stop_dialling(u);
     stream_close(&u->stream, w->loop);
     SSL_free(u->ssl);
     u->ssl = NULL;
@@ -233,23 +66,23 @@ static void upstream_close(struct upstream *u)
     count_sent(u);
     h1_out_clear(&u->out, &w->buffers);
     list_push_back(&w->dead_upstreams, &u->link);
-    struct endpoint_counts *counts = counts_of(u);
+    struct endpoint_counts *counts = upstream_counts(u);
     atomic_store_explicit(&counts->connections, atomic_load_explicit(&counts->connections, memory_order_relaxed) - 1, memory_order_relaxed);
     gauge_add(&w->counters.upstreams, -1);
 }
 
 void upstream_free(struct upstream *u)
 {
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     list_remove(&u->link);
     free(u->tls_name);
-    pool_release(u->pool);
+    upstream_pool_release(u->pool);
     freelist_give(&w->upstreams_free, u);
 }
 
 static bool may_be_kept(const struct upstream *u)
 {
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     return u->ended && u->keep_alive && !u->extra && u->request_done && !u->write_broken && !u->alone && h1_out_is_empty(&u->out) && !stream_has_pending(&u->stream)
         && u->reading != BODY_UNTIL_CLOSE && u->requests < u->requests_max && worker_now(w) < u->expires && !w->stopping && u->pool->users;
 }
@@ -262,17 +95,11 @@ static void settle(struct upstream *u)
         upstream_close(u);
         return;
     }
-    struct upstream_pool *pool = u->pool;
-    if (pool->n_idle >= IDLE_MAX)
-        upstream_close(upstream_of_link(pool->idle.prev));
-    list_remove(&u->link);
     soon_cancel(&u->soon);
-    set_state(u, UPSTREAM_IDLE);
     give_memory(u);
-    list_push_front(&pool->idle, &u->link);
-    pool->n_idle++;
-    stream_watch(&u->stream, worker_of(u)->loop, EV_READ);
-    set_deadline(u, pool->idle_time);
+    upstream_keep_idle(u);
+    stream_watch(&u->stream, upstream_worker(u)->loop, EV_READ);
+    upstream_set_deadline(u, u->pool->idle_time);
 }
 
 static enum upstream_stage stage_of(const struct upstream *u)
@@ -288,20 +115,11 @@ static enum upstream_stage stage_of(const struct upstream *u)
     return u->written ? STAGE_SENT : STAGE_NOT_CONNECTED;
 }
 
-/* Kept connections that turn out closed say that we keep them for too long. */
-static void note_reuse_race(struct upstream *u)
-{
-    struct upstream_pool *pool = u->pool;
-    pool->idle_time = pool->idle_time / 2 < IDLE_TIME_MIN ? IDLE_TIME_MIN : pool->idle_time / 2;
-    counter_add(&worker_of(u)->counters.reuse_races, 1);
-    counter_add(&counts_of(u)->reuse_races, 1);
-}
-
 static void fail_at(struct upstream *u, enum upstream_stage stage, enum reason reason, const char *detail)
 {
     struct exchange *ex = u->exchange;
     if (stage == STAGE_REUSED_SENT || stage == STAGE_REUSED_UNSENT) {
-        note_reuse_race(u);
+        upstream_note_reuse_race(u);
         reason = REASON_REUSE_RACE;
     }
     trace(TRACE_EXCHANGE, "%s: upstream %s: %s (%s)", ex->request_id, u->pool->live->id, reason_code(reason), detail ? detail : "");
@@ -311,7 +129,7 @@ static void fail_at(struct upstream *u, enum upstream_stage stage, enum reason r
     exchange_upstream_failed(ex, stage, reason, detail);
 }
 
-static void fail(struct upstream *u, enum reason reason, const char *detail)
+void upstream_fail(struct upstream *u, enum reason reason, const char *detail)
 {
     fail_at(u, stage_of(u), reason, detail);
 }
@@ -320,7 +138,7 @@ static void fail(struct upstream *u, enum reason reason, const char *detail)
 
 static bool ready_buffer(struct upstream *u)
 {
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     if (u->in && u->large_reads && u->in->size < BUFFER_LARGE && !buffer_length(u->in)) {
         buffer_give(&w->buffers, u->in);
         u->in = NULL;
@@ -335,7 +153,7 @@ static bool ready_buffer(struct upstream *u)
 /* A head that does not fit the small buffer goes on in a large one. */
 static bool grow(struct upstream *u)
 {
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     if (u->in->start == 0 && u->in->size >= BUFFER_LARGE)
         return false;
     struct buffer *larger = buffer_take(&w->buffers, BUFFER_LARGE);
@@ -385,7 +203,7 @@ static bool decode(struct upstream *u, uint32_t from)
 static void count_extra(struct upstream *u)
 {
     if (u->extra)
-        counter_add(&worker_of(u)->counters.extra_responses, 1);
+        counter_add(&upstream_worker(u)->counters.extra_responses, 1);
 }
 
 /* What follows every time the exchange has seen a piece. */
@@ -400,8 +218,8 @@ static void after_giving(struct upstream *u, enum exchange_hold hold, size_t tak
     u->blocked = buffer_length(u->in) > 0;
     if (!u->blocked && u->exchange->state == EXCHANGE_RAW)
         give_memory(u); /* it may be idle for days */
-    stream_watch(&u->stream, worker_of(u)->loop, u->blocked ? stream_watched(&u->stream) & ~EV_READ : stream_watched(&u->stream) | EV_READ);
-    set_deadline(u, u->blocked || u->exchange->state == EXCHANGE_RAW ? NO_DEADLINE : timeouts_of(u)->response_idle);
+    stream_watch(&u->stream, upstream_worker(u)->loop, u->blocked ? stream_watched(&u->stream) & ~EV_READ : stream_watched(&u->stream) | EV_READ);
+    upstream_set_deadline(u, u->blocked || u->exchange->state == EXCHANGE_RAW ? NO_DEADLINE : upstream_timeouts(u)->response_idle);
 }
 
 static void give_body(struct upstream *u)
@@ -418,7 +236,7 @@ static void give_head(struct upstream *u, const char *base, const struct http_me
 {
     size_t taken = 0;
     u->in->start += u->head->length;
-    set_state(u, UPSTREAM_BODY);
+    upstream_set_state(u, UPSTREAM_BODY);
     if (!decode(u, u->in->start)) {
         fail_at(u, STAGE_SENT, REASON_MALFORMED, http_error_text((enum http_parse_error)u->decoder.error));
         return;
@@ -437,12 +255,12 @@ static bool take_head(struct upstream *u)
     struct http_message message;
     enum http_parse_error error = http_response_rules(u->head, base, (enum http_method)ex->head->method, ex->message.upgrade_websocket, &message);
     if (error) {
-        fail(u, REASON_MALFORMED, http_error_text(error));
+        upstream_fail(u, REASON_MALFORMED, http_error_text(error));
         return false;
     }
     if (u->head->status < 200 && u->head->status != 101) {
         if (++u->interims > INTERIM_MAX) {
-            fail(u, REASON_MALFORMED, "more than 32 interim responses");
+            upstream_fail(u, REASON_MALFORMED, "more than 32 interim responses");
             return false;
         }
         uint32_t length = u->head->length;
@@ -460,7 +278,7 @@ static bool take_head(struct upstream *u)
     u->decoder = (struct chunk_decoder){ 0 };
     if (u->head->status == 101) {
         if (!u->request_done) {
-            fail(u, REASON_MALFORMED, "switched protocols before the request was complete");
+            upstream_fail(u, REASON_MALFORMED, "switched protocols before the request was complete");
             return false;
         }
         u->reading = BODY_UNTIL_CLOSE;
@@ -481,11 +299,11 @@ static void parse_heads(struct upstream *u)
             more = take_head(u);
             break;
         case HTTP_PARSE_ERROR:
-            fail(u, REASON_MALFORMED, http_error_text((enum http_parse_error)u->parser.error));
+            upstream_fail(u, REASON_MALFORMED, http_error_text((enum http_parse_error)u->parser.error));
             return;
         case HTTP_PARSE_MORE:
             if (!buffer_room(u->in) && !grow(u))
-                fail(u, REASON_MALFORMED, "the response's head is too large");
+                upstream_fail(u, REASON_MALFORMED, "the response's head is too large");
             return;
         }
     }
@@ -495,22 +313,22 @@ static void end_of_input(struct upstream *u)
 {
     if (u->state == UPSTREAM_BODY && u->reading == BODY_UNTIL_CLOSE) {
         u->ended = true;
-        stream_watch(&u->stream, worker_of(u)->loop, stream_watched(&u->stream) & ~EV_READ);
+        stream_watch(&u->stream, upstream_worker(u)->loop, stream_watched(&u->stream) & ~EV_READ);
         give_body(u);
         return;
     }
     if (u->state == UPSTREAM_BODY)
-        fail(u, REASON_TRUNCATED, "closed in the middle of a body");
+        upstream_fail(u, REASON_TRUNCATED, "closed in the middle of a body");
     else
-        fail(u, REASON_RESET, u->got_bytes ? "closed in the middle of a head" : "closed without an answer");
+        upstream_fail(u, REASON_RESET, u->got_bytes ? "closed in the middle of a head" : "closed without an answer");
 }
 
 /* One read; true when another one is worth trying. */
 static bool read_once(struct upstream *u)
 {
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     if (!ready_buffer(u)) {
-        fail(u, REASON_INTERNAL, "out of memory");
+        upstream_fail(u, REASON_INTERNAL, "out of memory");
         return false;
     }
     size_t room = buffer_room(u->in);
@@ -522,11 +340,11 @@ static bool read_once(struct upstream *u)
         return false;
     }
     if (n < 0) {
-        fail(u, u->state == UPSTREAM_BODY ? REASON_TRUNCATED : REASON_RESET, stream_failure());
+        upstream_fail(u, u->state == UPSTREAM_BODY ? REASON_TRUNCATED : REASON_RESET, stream_failure());
         return false;
     }
     counter_add(&w->counters.bytes_from_upstreams, (uint64_t)n);
-    counter_add(&counts_of(u)->bytes_received, (uint64_t)n);
+    counter_add(&upstream_counts(u)->bytes_received, (uint64_t)n);
     u->got_bytes = true;
     u->large_reads = (size_t)n == room;
     uint32_t from = u->in->end;
@@ -534,7 +352,7 @@ static bool read_once(struct upstream *u)
     if (u->state == UPSTREAM_WAITING)
         parse_heads(u);
     else if (!decode(u, from))
-        fail(u, REASON_MALFORMED, http_error_text((enum http_parse_error)u->decoder.error));
+        upstream_fail(u, REASON_MALFORMED, http_error_text((enum http_parse_error)u->decoder.error));
     else
         give_body(u);
     return u->large_reads && u->state == UPSTREAM_BODY && !u->blocked;
@@ -559,127 +377,10 @@ static void readable(struct upstream *u)
             ;
     }
     if (is_receiving(u) && stream_has_pending(&u->stream))
-        worker_soon(worker_of(u), &u->soon);
+        worker_soon(upstream_worker(u), &u->soon);
 }
 
-/* --- connecting --- */
-
-static void become_ready(struct upstream *u)
-{
-    struct worker *w = worker_of(u);
-    u->secured = worker_now(w);
-    set_state(u, UPSTREAM_WAITING);
-    stream_watch(&u->stream, w->loop, EV_READ);
-    if (exchange_upstream_ready(u->exchange) == EXCHANGE_LET_GO)
-        settle(u);
-}
-
-static void shake_hands(struct upstream *u)
-{
-    switch (stream_handshake(&u->stream)) {
-    case HANDSHAKE_AGAIN: break;
-    case HANDSHAKE_DONE: become_ready(u); break;
-    case HANDSHAKE_FAILED: fail(u, REASON_TLS_FAILED, stream_failure()); break;
-    }
-}
-
-static void on_connected(struct upstream *u, int fd)
-{
-    struct worker *w = worker_of(u);
-    u->connected = worker_now(w);
-    stream_init(&u->stream, fd, u->ssl, upstream_on_io);
-    bool secure = u->ssl != NULL;
-    u->ssl = NULL;
-    if (!secure) {
-        become_ready(u);
-        return;
-    }
-    set_state(u, UPSTREAM_HANDSHAKE);
-    timer_arm_at(&w->timers, &u->timer, u->born + timeouts_of(u)->handshake);
-    stream_watch(&u->stream, w->loop, EV_READ);
-    shake_hands(u);
-}
-
-static void on_dialled(struct dial *dial)
-{
-    struct upstream *u = CONTAINER_OF(dial, struct dialling, dial)->upstream;
-    int fd = dial->fd, error = dial->error;
-    u->address = dial->addresses.items[dial->index];
-    stop_dialling(u);
-    if (fd >= 0) {
-        on_connected(u, fd);
-        return;
-    }
-    /* The next connection begins with another address. */
-    atomic_fetch_add_explicit(&u->pool->live->address_turn, 1, memory_order_relaxed);
-    fail(u, REASON_CONNECT_FAILED, strerror(error));
-}
-
-static void on_unix_connected(struct upstream *u)
-{
-    int fd = u->stream.io.fd, error = stream_connect_result(fd);
-    struct worker *w = worker_of(u);
-    if (error) {
-        fail(u, REASON_CONNECT_FAILED, strerror(error));
-        return;
-    }
-    stream_watch(&u->stream, w->loop, 0);
-    on_connected(u, fd);
-}
-
-static bool dial_unix(struct upstream *u, const char *path)
-{
-    struct sockaddr_un where = { .sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof where.sun_path)
-        return false;
-    memcpy(where.sun_path, path, strlen(path) + 1);
-    int fd = stream_connect((const struct sockaddr *)&where, sizeof where);
-    if (fd < 0)
-        return false;
-    u->over_unix = true;
-    stream_init(&u->stream, fd, NULL, upstream_on_io);
-    stream_watch(&u->stream, worker_of(u)->loop, EV_WRITE);
-    return true;
-}
-
-static bool dial_tcp(struct upstream *u)
-{
-    struct address_set addresses;
-    struct worker *w = worker_of(u);
-    u->addresses_version = atomic_load_explicit(&u->pool->live->addresses_version, memory_order_acquire);
-    endpoint_get_addresses(u->pool->live, &addresses);
-    if (!addresses.n || !(u->dialling = calloc(1, sizeof *u->dialling)))
-        return false;
-    u->dialling->upstream = u;
-    unsigned first = atomic_load_explicit(&u->pool->live->address_turn, memory_order_relaxed) % addresses.n;
-    dial_start(&u->dialling->dial, w->loop, &w->timers, &addresses, first, on_dialled);
-    return true;
-}
-
-/* The request's host, where the endpoint has no name of its own to be verified by. */
-static char *copy_tls_name(const struct exchange *ex)
-{
-    char *name = ex->host.n ? malloc(ex->host.n + 1) : NULL;
-    if (name) {
-        memcpy(name, ex->host.p, ex->host.n);
-        name[ex->host.n] = 0;
-    }
-    return name;
-}
-
-static bool prepare_tls(struct upstream *u, const struct exchange *ex)
-{
-    const struct endpoint *e = ex->endpoint;
-    if (!e->tls_client)
-        return true;
-    if (!e->sni && !(u->tls_name = copy_tls_name(ex)))
-        return false;
-    /* Sessions are kept only where the name is always the same: one made for another name must not be resumed. */
-    u->ssl = tls_client_session(e->tls_client, e->sni ? e->sni : u->tls_name, e->sni ? u->pool->session : NULL);
-    if (u->ssl && e->sni)
-        tls_client_keep_session(u->ssl, &u->pool->session);
-    return u->ssl != NULL;
-}
+/* --- a new one --- */
 
 static struct upstream *make(struct upstream_pool *pool, struct exchange *ex)
 {
@@ -695,7 +396,7 @@ static struct upstream *make(struct upstream_pool *pool, struct exchange *ex)
     timer_init(&u->timer, upstream_on_timer);
     soon_init(&u->soon, upstream_on_soon);
     list_push_back(&w->busy_upstreams, &u->link);
-    struct endpoint_counts *counts = counts_of(u);
+    struct endpoint_counts *counts = upstream_counts(u);
     atomic_store_explicit(&counts->connections, atomic_load_explicit(&counts->connections, memory_order_relaxed) + 1, memory_order_relaxed);
     gauge_add(&w->counters.upstreams, 1);
     return u;
@@ -707,102 +408,42 @@ static struct upstream_start connect_new(struct upstream_pool *pool, struct exch
     struct upstream *u = make(pool, ex);
     if (!u)
         return start;
-    bool on_its_way = prepare_tls(u, ex);
-    if (on_its_way && ex->endpoint->unix_path) {
-        on_its_way = dial_unix(u, ex->endpoint->unix_path);
-        start.reason = REASON_CONNECT_FAILED;
-    } else if (on_its_way) {
-        on_its_way = dial_tcp(u);
-        start.reason = REASON_NO_ADDRESS;
-    }
-    if (!on_its_way) {
+    if (!upstream_connect(u, ex, &start.reason)) {
         upstream_close(u);
         return start;
     }
-    set_deadline(u, ex->timeouts->connect);
+    upstream_set_deadline(u, ex->timeouts->connect);
     u->requests = 1;
     start.upstream = u;
     return start;
 }
 
+void upstream_become_ready(struct upstream *u)
+{
+    struct worker *w = upstream_worker(u);
+    u->secured = worker_now(w);
+    upstream_set_state(u, UPSTREAM_WAITING);
+    stream_watch(&u->stream, w->loop, EV_READ);
+    if (exchange_upstream_ready(u->exchange) == EXCHANGE_LET_GO)
+        settle(u);
+}
+
 /* --- taking one --- */
-
-/* Whether the kernel knows already that the connection is closed. */
-static bool is_still_open(struct upstream *u)
-{
-    char byte;
-    return recv(u->stream.io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-}
-
-static bool serves_name(const struct upstream *u, const struct exchange *ex)
-{
-    return !u->tls_name || slice_eq(slice_of(u->tls_name), ex->host);
-}
-
-/* The name may have moved since it was dialled. */
-static bool leads_there_still(struct upstream *u)
-{
-    struct endpoint_live *live = u->pool->live;
-    uint32_t version = atomic_load_explicit(&live->addresses_version, memory_order_acquire);
-    if (u->over_unix || u->addresses_version == version)
-        return true;
-    struct address_set addresses;
-    endpoint_get_addresses(live, &addresses);
-    for (unsigned i = 0; i < addresses.n; i++) {
-        if (!address_equal(&addresses.items[i], &u->address))
-            continue;
-        u->addresses_version = version;
-        return true;
-    }
-    return false;
-}
-
-/* All of it at once: of many connections, the one whose turn it is has mostly left the nearer caches. */
-static void prefetch(const struct upstream *u)
-{
-    for (size_t i = 0; i < sizeof *u; i += CACHE_LINE)
-        __builtin_prefetch((const char *)u + i, 1);
-}
-
-static struct upstream *take_idle(struct upstream_pool *pool, const struct exchange *ex, enum upstream_want want)
-{
-    LIST_FOR_EACH(node, &pool->idle)
-    {
-        struct upstream *u = upstream_of_link(node);
-        prefetch(u);
-        if (!serves_name(u, ex))
-            continue;
-        if (!leads_there_still(u)) {
-            upstream_close(u);
-            continue;
-        }
-        if (want == UPSTREAM_ALIVE && !is_still_open(u)) {
-            note_reuse_race(u);
-            upstream_close(u);
-            continue;
-        }
-        return u;
-    }
-    return NULL;
-}
 
 static void begin_request(struct upstream *u, struct exchange *ex)
 {
-    struct worker *w = worker_of(u);
-    leave_idle_list(u);
+    struct worker *w = upstream_worker(u);
     list_push_back(&w->busy_upstreams, &u->link);
-    set_state(u, UPSTREAM_WAITING);
+    upstream_set_state(u, UPSTREAM_WAITING);
     u->exchange = ex;
     u->requests++;
     u->ended = u->extra = u->head_given = u->got_bytes = u->written = u->request_done = u->blocked = false;
     u->interims = 0;
-    if (u->pool->idle_time < IDLE_TIME_MAX)
-        u->pool->idle_time += u->pool->idle_time / 64;
 }
 
 struct upstream_start upstream_acquire(struct upstream_pool *pool, struct exchange *ex, enum upstream_want want)
 {
-    struct upstream *u = want == UPSTREAM_FRESH ? NULL : take_idle(pool, ex, want);
+    struct upstream *u = want == UPSTREAM_FRESH ? NULL : upstream_take_idle(pool, ex, want);
     if (!u)
         return connect_new(pool, ex);
     begin_request(u, ex);
@@ -828,7 +469,7 @@ void upstream_times(const struct upstream *u, nsec_t *connected, nsec_t *secured
 
 static void watch_for_room(struct upstream *u)
 {
-    stream_watch(&u->stream, worker_of(u)->loop, stream_watched(&u->stream) | EV_WRITE);
+    stream_watch(&u->stream, upstream_worker(u)->loop, stream_watched(&u->stream) | EV_WRITE);
 }
 
 /* An upstream that closes while we send may have answered before: what it said is read first. */
@@ -837,10 +478,10 @@ static ssize_t swallow(struct upstream *u, size_t given)
     if (!u->write_broken) {
         u->write_broken = true;
         count_sent(u);
-        h1_out_clear(&u->out, &worker_of(u)->buffers);
+        h1_out_clear(&u->out, &upstream_worker(u)->buffers);
         if (u->state == UPSTREAM_WAITING)
-            set_deadline(u, BROKEN_WRITE_TIME);
-        worker_soon(worker_of(u), &u->soon);
+            upstream_set_deadline(u, BROKEN_WRITE_TIME);
+        worker_soon(upstream_worker(u), &u->soon);
     }
     return (ssize_t)given;
 }
@@ -856,7 +497,7 @@ static ssize_t after_send(struct upstream *u, ssize_t taken, size_t given, bool 
     if ((size_t)taken == given && end)
         u->request_done = true;
     if (u->state == UPSTREAM_WAITING)
-        set_deadline(u, timeouts_of(u)->response_header);
+        upstream_set_deadline(u, upstream_timeouts(u)->response_header);
     return taken;
 }
 
@@ -868,7 +509,7 @@ static struct slice trailers_at(const struct upstream *u, bool end)
 static ssize_t op_send_head(void *upstream, const struct message_out *out, struct slice body, bool end)
 {
     struct upstream *u = upstream;
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     if (!u->head && !(u->head = freelist_take(&w->heads_free)))
         return swallow(u, body.n);
     http_parser_start(&u->parser, u->head);
@@ -891,7 +532,7 @@ static ssize_t op_send_body(void *upstream, struct slice body, bool end)
     if (u->write_broken)
         return (ssize_t)body.n;
     u->out.trailers = trailers_at(u, end);
-    ssize_t taken = after_send(u, h1_out_body(&u->out, &u->stream, &worker_of(u)->writer, body, end), body.n, end);
+    ssize_t taken = after_send(u, h1_out_body(&u->out, &u->stream, &upstream_worker(u)->writer, body, end), body.n, end);
     shut_down_if_raw(u);
     return taken;
 }
@@ -899,7 +540,7 @@ static ssize_t op_send_body(void *upstream, struct slice body, bool end)
 static void op_want_body(void *upstream)
 {
     struct upstream *u = upstream;
-    worker_soon(worker_of(u), &u->soon);
+    worker_soon(upstream_worker(u), &u->soon);
 }
 
 static void op_abort(void *upstream)
@@ -927,7 +568,7 @@ const struct upstream_ops h1_upstream_ops = {
 
 static void writable(struct upstream *u)
 {
-    struct worker *w = worker_of(u);
+    struct worker *w = upstream_worker(u);
     if (u->write_broken) {
         stream_watch(&u->stream, w->loop, stream_watched(&u->stream) & ~EV_WRITE);
         return;
@@ -941,19 +582,19 @@ static void writable(struct upstream *u)
     }
     stream_watch(&u->stream, w->loop, stream_watched(&u->stream) & ~EV_WRITE);
     if (u->state == UPSTREAM_WAITING)
-        set_deadline(u, timeouts_of(u)->response_header);
+        upstream_set_deadline(u, upstream_timeouts(u)->response_header);
     shut_down_if_raw(u);
     if (!u->request_done && exchange_upstream_writable(u->exchange) == EXCHANGE_LET_GO)
         settle(u);
 }
 
-static void upstream_on_io(struct ev_loop *loop, ev_io *io, int events)
+void upstream_on_io(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
     struct upstream *u = CONTAINER_OF(io, struct upstream, stream.io);
     switch ((enum upstream_state)u->state) {
-    case UPSTREAM_DIALLING: on_unix_connected(u); return;
-    case UPSTREAM_HANDSHAKE: shake_hands(u); return;
+    case UPSTREAM_DIALLING: upstream_on_unix_connected(u); return;
+    case UPSTREAM_HANDSHAKE: upstream_shake_hands(u); return;
     case UPSTREAM_WAITING:
     case UPSTREAM_BODY:
         if (events & EV_WRITE)
@@ -979,16 +620,16 @@ static void upstream_on_timer(struct timer *timer)
     switch ((enum upstream_state)u->state) {
     case UPSTREAM_DIALLING:
         atomic_fetch_add_explicit(&u->pool->live->address_turn, 1, memory_order_relaxed);
-        fail(u, REASON_CONNECT_TIMEOUT, "no connection in time");
+        upstream_fail(u, REASON_CONNECT_TIMEOUT, "no connection in time");
         return;
-    case UPSTREAM_HANDSHAKE: fail(u, REASON_CONNECT_TIMEOUT, "the TLS handshake did not end in time"); return;
+    case UPSTREAM_HANDSHAKE: upstream_fail(u, REASON_CONNECT_TIMEOUT, "the TLS handshake did not end in time"); return;
     case UPSTREAM_WAITING:
         if (u->write_broken)
-            fail(u, REASON_RESET, "stopped reading the request, and did not answer");
+            upstream_fail(u, REASON_RESET, "stopped reading the request, and did not answer");
         else
             fail_at(u, STAGE_RESPONSE_TIMEOUT, REASON_RESPONSE_TIMEOUT, "no response in time");
         return;
-    case UPSTREAM_BODY: fail(u, REASON_RESPONSE_IDLE, "the response stopped"); return;
+    case UPSTREAM_BODY: upstream_fail(u, REASON_RESPONSE_IDLE, "the response stopped"); return;
     case UPSTREAM_IDLE: upstream_close(u); return;
     case UPSTREAM_CLOSED: return;
     }
