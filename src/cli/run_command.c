@@ -9,12 +9,12 @@ enum {
     CONNECTIONS_BY_ITSELF = 4   /* of cloudflared; more are asked for */
 };
 
-bool run_command_url_is_plain(const char *url)
+bool run_command_is_plain(const char *text)
 {
-    for (const char *p = url; *p; p++)
+    for (const char *p = text; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr(":/._-%~@+=,?[]", *p))
             return false;
-    return *url;
+    return *text;
 }
 
 static size_t count_slots(const struct run_command *r)
@@ -35,6 +35,25 @@ static void add_word(struct text *out, const char *word)
     text_addf(out, "%s%s%s", quote, word, quote);
 }
 
+static void add_path(struct text *out, const char *folder, const char *stem, const char *suffix)
+{
+    text_addf(out, "%s%s%s%s", folder ? folder : "", folder ? "/" : "", stem, suffix);
+}
+
+/* In quotes where there is a folder, whose name a shell might take apart. */
+static void add_path_word(struct text *out, const struct run_command *r, const char *stem, const char *suffix)
+{
+    const char *quote = r->folder ? "\"" : "";
+    text_add(out, quote);
+    add_path(out, r->folder, stem, suffix);
+    text_add(out, quote);
+}
+
+static void add_absolute_path(struct text *out, const struct run_command *r, const char *stem, const char *suffix)
+{
+    add_path(out, r->folder ? r->folder : r->here, stem, suffix);
+}
+
 void run_command_line(const struct run_command *r, struct text *out)
 {
     text_add(out, "env TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate"); /* a cloudflared before 2026.5 has no such option */
@@ -44,7 +63,11 @@ void run_command_line(const struct run_command *r, struct text *out)
     }
     if (r->connections > CONNECTIONS_BY_ITSELF)
         text_addf(out, " --ha-connections %u", r->connections);
-    text_addf(out, " --cacert " CA_FILE " --protocol http2 --retries 1 --cred-file %s.json run", r->id);
+    text_add(out, " --cacert ");
+    add_path_word(out, r, CA_FILE, "");
+    text_add(out, " --protocol http2 --retries 1 --cred-file ");
+    add_path_word(out, r, r->id, ".json");
+    text_add(out, " run");
     if (r->url) {
         text_add(out, " --url ");
         add_word(out, r->url);
@@ -54,10 +77,14 @@ void run_command_line(const struct run_command *r, struct text *out)
 
 void run_command_yaml(const struct run_command *r, struct text *out)
 {
-    text_addf(out, "tunnel: %s\ncredentials-file: %s.json\nedge:\n", r->id, r->id);
+    text_addf(out, "tunnel: %s\ncredentials-file: \"", r->id);
+    add_absolute_path(out, r, r->id, ".json");
+    text_add(out, "\"\nedge:\n");
     for (size_t i = 0; i < count_slots(r); i++)
         text_addf(out, "  - \"%s\"\n", slot(r, i));
-    text_add(out, "cacert: " CA_FILE "\nprotocol: http2\nretries: 1\nno-prechecks: true\nno-autoupdate: true\n");
+    text_add(out, "cacert: \"");
+    add_absolute_path(out, r, CA_FILE, "");
+    text_add(out, "\"\nprotocol: http2\nretries: 1\nno-prechecks: true\nno-autoupdate: true\n");
     if (r->connections > CONNECTIONS_BY_ITSELF)
         text_addf(out, "ha-connections: %u\n", r->connections);
     if (r->url)
@@ -69,16 +96,21 @@ void run_command_environment(const struct run_command *r, struct text *out)
     text_add(out, "TUNNEL_EDGE=");
     for (size_t i = 0; i < count_slots(r); i++)
         text_addf(out, "%s%s", i ? "," : "", slot(r, i));
-    text_add(out, "\nTUNNEL_CACERT=" CA_FILE
-                  "\nTUNNEL_TRANSPORT_PROTOCOL=http2\nTUNNEL_RETRIES=1\nTUNNEL_NO_PRECHECKS=true\nNO_AUTOUPDATE=true\n");
+    text_add(out, "\nTUNNEL_CACERT=");
+    add_absolute_path(out, r, CA_FILE, "");
+    text_add(out, "\nTUNNEL_TRANSPORT_PROTOCOL=http2\nTUNNEL_RETRIES=1\nTUNNEL_NO_PRECHECKS=true\nNO_AUTOUPDATE=true\n");
     if (r->url)
         text_addf(out, "TUNNEL_URL=%s\n", r->url);
     text_addf(out, "TUNNEL_TOKEN=%s\n", r->token);
 }
 
-static void begin_file(struct text *out, const char *stem, const char *suffix)
+/* --- the script --- */
+
+static void begin_file(struct text *out, const struct run_command *r, const char *stem, const char *suffix, const char *end)
 {
-    text_addf(out, "cat > %s%s <<'EOF'\n", stem, suffix);
+    text_add(out, "cat > ");
+    add_path_word(out, r, stem, suffix);
+    text_addf(out, " <<%s\n", end);
 }
 
 static void end_file(struct text *out)
@@ -88,18 +120,21 @@ static void end_file(struct text *out)
     text_add(out, "EOF\n");
 }
 
-static void add_file(struct text *out, const char *stem, const char *suffix, const char *content)
+static void add_file(struct text *out, const struct run_command *r, const char *stem, const char *suffix, const char *content)
 {
-    begin_file(out, stem, suffix);
+    begin_file(out, r, stem, suffix, "'EOF'");
     text_add(out, content);
     end_file(out);
 }
 
+/* The shell says in it where it is. */
 static void add_made_file(struct text *out, const struct run_command *r, const char *suffix,
                           void (*write)(const struct run_command *, struct text *))
 {
-    begin_file(out, r->name, suffix);
-    write(r, out);
+    struct run_command there = *r;
+    there.here = "$PWD";
+    begin_file(out, r, r->name, suffix, "EOF");
+    write(&there, out);
     end_file(out);
 }
 
@@ -110,11 +145,17 @@ void run_command_script(const struct run_command *r, struct text *out)
               "# It holds the tunnel's secret.\n"
               "umask 077\n\n",
               r->name);
-    add_file(out, CA_FILE, "", r->ca);
-    add_file(out, r->id, ".json", r->credentials);
-    text_addf(out, "\n# With a configuration file, as a service has it: cloudflared tunnel --config %s.yml run\n", r->name);
+    if (r->folder)
+        text_addf(out, "mkdir -p \"%s\"\n", r->folder);
+    add_file(out, r, CA_FILE, "", r->ca);
+    add_file(out, r, r->id, ".json", r->credentials);
+    text_add(out, "\n# With a configuration file, as a service has it: cloudflared tunnel --config ");
+    add_path_word(out, r, r->name, ".yml");
+    text_add(out, " run\n");
     add_made_file(out, r, ".yml", run_command_yaml);
-    text_addf(out, "\n# With the environment, as a container has it: env $(cat %s.env) cloudflared tunnel run\n", r->name);
+    text_add(out, "\n# With the environment, as a container has it: env $(cat ");
+    add_path_word(out, r, r->name, ".env");
+    text_add(out, ") cloudflared tunnel run\n");
     add_made_file(out, r, ".env", run_command_environment);
     text_add(out, "\n# With options alone:\n");
     run_command_line(r, out);

@@ -5,15 +5,17 @@
 #include "cli/tunnel.h"
 #include "edge/token.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_URL "http://localhost:8080"
 
 struct options {
     struct client_options client;
-    const char *url;
+    const char *url, *folder;
     bool line, yaml, environment, json;
 };
 
@@ -68,6 +70,8 @@ const struct command tunnel_token_command = {
 static const struct option_row run_rows[] = {
     { "url", '\0', "URL", offsetof(struct options, url), "the service that the connector offers; " DEFAULT_URL " otherwise",
       false },
+    { "folder", '\0', "DIR", offsetof(struct options, folder),
+      "where the connector's files are to be, an absolute path; else the folder that it is run in", false },
     { "line", '\0', NULL, offsetof(struct options, line), "only the command line", false },
     { "yaml", '\0', NULL, offsetof(struct options, yaml), "only the configuration file", false },
     { "environment", '\0', NULL, offsetof(struct options, environment), "only the environment", false },
@@ -85,7 +89,8 @@ static bool take_access(const json_t *access, const char *url, const char *edge[
     struct credentials credentials;
 
     *out = (struct run_command){ .id = format_string(access, "id"), .name = format_string(access, "name"), .edge = edge,
-                                 .token = format_string(access, "token"), .ca = format_string(access, "ca") };
+                                 .token = format_string(access, "token"), .ca = format_string(access, "ca"),
+                                 .folder = out->folder, .here = out->here };
     for (size_t i = 0; i < json_array_size(addresses) && i < EDGE_ADDRESSES_MAX; i++)
         edge[out->n_edge++] = json_string_value(json_array_get(addresses, i));
     out->connections = (unsigned)json_integer_value(json_object_get(access, "connections"));
@@ -141,18 +146,40 @@ static void print_run_command(const struct options *o, const struct run_command 
     format_print(&out);
 }
 
+/* Where the files of the single forms are. False after an error message. */
+static bool take_folder(const struct options *o, char here[static PATH_MAX], struct run_command *out)
+{
+    bool single = o->yaml || o->environment || o->json;
+
+    out->folder = o->folder;
+    out->here = here;
+    if (o->folder && (*o->folder != '/' || !run_command_is_plain(o->folder))) {
+        cli_usage_error("--folder: %s is no absolute path that a shell takes as it is, such as /etc/cloudflared", o->folder);
+        return false;
+    }
+    if (o->folder || !single)
+        return true;
+    if (getcwd(here, PATH_MAX) && run_command_is_plain(here))
+        return true;
+    cli_usage_error("a shell would not take the name of this folder as it is: say by --folder where the connector's files are to be");
+    return false;
+}
+
 static int run_command(const struct command *self, const void *arg, char *const *operands)
 {
     const struct options *o = arg;
     const char *edge[EDGE_ADDRESSES_MAX];
+    char here[PATH_MAX];
     struct run_command r = { 0 };
     json_t *access = NULL;
 
     (void)self;
     if (o->line + o->yaml + o->environment + o->json > 1)
         return cli_usage_error("--line, --yaml, --environment and --json exclude each other");
-    if (o->url && !run_command_url_is_plain(o->url))
+    if (o->url && !run_command_is_plain(o->url))
         return cli_usage_error("--url: %s is no URL of a service such as " DEFAULT_URL, o->url);
+    if (!take_folder(o, here, &r))
+        return EXIT_USAGE;
     int result = get_access(&o->client, operands[0], &access);
     if (result == EXIT_YES && !take_access(access, o->url, edge, &r))
         result = EXIT_NO;

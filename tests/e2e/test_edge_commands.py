@@ -250,7 +250,8 @@ def parts(daemon, *more):
 def test_run_command_has_each_form(daemon, tunnel):
     everything = daemon.cli("tunnel", "run-command", "ams").stdout
     each = parts(daemon)
-    assert all(each[name] in everything for name in ("command", "yaml", "environment", "ca"))
+    assert all(each[name].replace(os.getcwd(), "$PWD") in everything for name in ("command", "yaml", "environment", "ca"))
+    assert f'"{os.getcwd()}/penstock-ca.pem"' in each["yaml"] and f"TUNNEL_CACERT={os.getcwd()}/penstock-ca.pem\n" in each["environment"]
     words = shlex.split(each["command"])
     assert words[:4] == ["env", "TUNNEL_NO_PRECHECKS=true", "cloudflared", "tunnel"] and words.count("--edge") == 4 and words.count(daemon.edge) == 4
     assert words[words.index("--protocol") + 1] == "http2" and words[words.index("--retries") + 1] == "1"
@@ -264,6 +265,11 @@ def test_run_command_has_each_form(daemon, tunnel):
     assert "http://localhost:9" in parts(daemon, "--url", "http://localhost:9")["yaml"]
     assert daemon.cli("tunnel", "run-command", "ams", "--url", "http://a b").returncode == 2
     assert daemon.cli("tunnel", "run-command", "none").returncode == 1
+    there = parts(daemon, "--folder", "/etc/cloudflared")
+    assert all(there[name].count("/etc/cloudflared/") == n for name, n in (("command", 2), ("yaml", 2), ("environment", 1)))
+    for folder in "etc/cloudflared", "/tmp/a b":
+        refused = daemon.cli("tunnel", "run-command", "ams", "--folder", folder)
+        assert refused.returncode == 2 and folder in refused.stderr
 
 
 def test_run_command_leaves_the_service_out_where_rules_are_pushed(serve):
@@ -350,10 +356,13 @@ def test_running_the_run_command_connects(daemon, tunnel, origin, run_script):
     for name in ("penstock-ca.pem", "ams.yml", "ams.env", f"{tunnel['id']}.json"):
         assert stat.S_IMODE((script.folder / name).stat().st_mode) == 0o600, name
     assert json.loads((script.folder / f"{tunnel['id']}.json").read_text())["TunnelID"] == tunnel["id"]
+    assert f'cacert: "{script.folder}/penstock-ca.pem"\n' in (script.folder / "ams.yml").read_text()
+    assert f"TUNNEL_CACERT={script.folder}/penstock-ca.pem\n" in (script.folder / "ams.env").read_text()
 
 
 @needs_cloudflared
-@pytest.mark.parametrize("command", [None, "cloudflared tunnel --config ams.yml run", "env $(cat ams.env) cloudflared tunnel run"])
+@pytest.mark.parametrize("command", [None, 'cd / && cloudflared tunnel --config "$OLDPWD/ams.yml" run',
+                                     "environment=$(cat ams.env); cd / && env $environment cloudflared tunnel run"])
 def test_running_each_form_with_cloudflared_connects(daemon, tunnel, origin, run_script, command):
     text = daemon.cli("tunnel", "run-command", "ams", "--url", origin.url).stdout
     if command:

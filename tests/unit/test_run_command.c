@@ -27,6 +27,7 @@ static const struct run_command sample = {
     .n_edge = 1,
     .connections = 1,
     .url = "http://localhost:8080",
+    .here = "/home/ams",
 };
 
 static void assert_writes(void (*write)(const struct run_command *, struct text *), const struct run_command *r,
@@ -47,12 +48,12 @@ static void a_lone_address_is_given_twice(void **state)
         "env TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate --edge 127.0.0.1:7844 --edge 127.0.0.1:7844 --cacert penstock-ca.pem --protocol http2 "
         "--retries 1 --cred-file " ID ".json run --url http://localhost:8080 " ID "\n");
     assert_writes(run_command_yaml, &sample,
-                  "tunnel: " ID "\ncredentials-file: " ID ".json\nedge:\n  - \"127.0.0.1:7844\"\n  - \"127.0.0.1:7844\"\n"
-                  "cacert: penstock-ca.pem\nprotocol: http2\nretries: 1\nno-prechecks: true\nno-autoupdate: true\n"
+                  "tunnel: " ID "\ncredentials-file: \"/home/ams/" ID ".json\"\nedge:\n  - \"127.0.0.1:7844\"\n  - \"127.0.0.1:7844\"\n"
+                  "cacert: \"/home/ams/penstock-ca.pem\"\nprotocol: http2\nretries: 1\nno-prechecks: true\nno-autoupdate: true\n"
                   "ingress:\n  - service: \"http://localhost:8080\"\n");
     assert_writes(
         run_command_environment, &sample,
-        "TUNNEL_EDGE=127.0.0.1:7844,127.0.0.1:7844\nTUNNEL_CACERT=penstock-ca.pem\nTUNNEL_TRANSPORT_PROTOCOL=http2\nTUNNEL_RETRIES="
+        "TUNNEL_EDGE=127.0.0.1:7844,127.0.0.1:7844\nTUNNEL_CACERT=/home/ams/penstock-ca.pem\nTUNNEL_TRANSPORT_PROTOCOL=http2\nTUNNEL_RETRIES="
         "1\n"
         "TUNNEL_NO_PRECHECKS=true\nNO_AUTOUPDATE=true\nTUNNEL_URL=http://localhost:8080\nTUNNEL_TOKEN=eyJhIjoiYWNjb3VudCJ9\n");
 }
@@ -74,7 +75,7 @@ static void addresses_are_repeated_for_more_connections(void **state)
     r.connections = 4;
     assert_writes(
         run_command_environment, &r,
-        "TUNNEL_EDGE=a.example.com:7844,[2001:db8::1]:7844,a.example.com:7844,[2001:db8::1]:7844\nTUNNEL_CACERT=penstock-ca.pem\n"
+        "TUNNEL_EDGE=a.example.com:7844,[2001:db8::1]:7844,a.example.com:7844,[2001:db8::1]:7844\nTUNNEL_CACERT=/home/ams/penstock-ca.pem\n"
         "TUNNEL_TRANSPORT_PROTOCOL=http2\nTUNNEL_RETRIES=1\nTUNNEL_NO_PRECHECKS=true\nNO_AUTOUPDATE=true\n"
         "TUNNEL_URL=http://localhost:8080\nTUNNEL_TOKEN=eyJhIjoiYWNjb3VudCJ9\n");
 }
@@ -93,13 +94,27 @@ static void several_addresses_are_given_once_each(void **state)
         "env TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate --edge a.example.com:7844 --edge '[2001:db8::1]:7844' --edge b.example.com:443 "
         "--cacert penstock-ca.pem --protocol http2 --retries 1 --cred-file " ID ".json run " ID "\n");
     assert_writes(run_command_yaml, &r,
-                  "tunnel: " ID "\ncredentials-file: " ID ".json\nedge:\n  - \"a.example.com:7844\"\n  - \"[2001:db8::1]:7844\"\n"
-                  "  - \"b.example.com:443\"\ncacert: penstock-ca.pem\nprotocol: http2\nretries: 1\nno-prechecks: "
+                  "tunnel: " ID "\ncredentials-file: \"/home/ams/" ID ".json\"\nedge:\n  - \"a.example.com:7844\"\n  - \"[2001:db8::1]:7844\"\n"
+                  "  - \"b.example.com:443\"\ncacert: \"/home/ams/penstock-ca.pem\"\nprotocol: http2\nretries: 1\nno-prechecks: "
                   "true\nno-autoupdate: true\n");
     assert_writes(run_command_environment, &r,
-                  "TUNNEL_EDGE=a.example.com:7844,[2001:db8::1]:7844,b.example.com:443\nTUNNEL_CACERT=penstock-ca.pem\n"
+                  "TUNNEL_EDGE=a.example.com:7844,[2001:db8::1]:7844,b.example.com:443\nTUNNEL_CACERT=/home/ams/penstock-ca.pem\n"
                   "TUNNEL_TRANSPORT_PROTOCOL=http2\nTUNNEL_RETRIES=1\nTUNNEL_NO_PRECHECKS=true\nNO_AUTOUPDATE=true\n"
                   "TUNNEL_TOKEN=eyJhIjoiYWNjb3VudCJ9\n");
+}
+
+static void assert_in_order(const struct run_command *r, const char *const *in_order, size_t n)
+{
+    struct text out = { 0 };
+    run_command_script(r, &out);
+    const char *from = out.p;
+    for (size_t i = 0; i < n; i++) {
+        const char *found = strstr(from, in_order[i]);
+        if (!found)
+            fail_msg("no %s in: %s", in_order[i], from);
+        from = found + 1;
+    }
+    text_clear(&out);
 }
 
 /* Files that it names are made before it runs, and nobody else may read them. */
@@ -109,22 +124,34 @@ static void the_script_has_all_it_needs(void **state)
         "umask 077\n",
         "cat > penstock-ca.pem <<'EOF'\n-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\nEOF\n",
         "cat > " ID ".json <<'EOF'\n{\"AccountTag\":\"account\"}\nEOF\n",
-        "cat > ams.yml <<'EOF'\ntunnel: ",
-        "cat > ams.env <<'EOF'\nTUNNEL_EDGE=",
+        "--config ams.yml run\ncat > ams.yml <<EOF\ntunnel: ",
+        "\ncredentials-file: \"$PWD/" ID ".json\"\n",
+        "\ncacert: \"$PWD/penstock-ca.pem\"\n",
+        "env $(cat ams.env) cloudflared tunnel run\ncat > ams.env <<EOF\nTUNNEL_EDGE=",
+        "\nTUNNEL_CACERT=$PWD/penstock-ca.pem\n",
         "\nenv TUNNEL_NO_PRECHECKS=true cloudflared tunnel --no-autoupdate --edge ",
     };
-    struct text out = { 0 };
-    const char *from;
     (void)state;
+    assert_in_order(&sample, in_order, sizeof in_order / sizeof *in_order);
+}
 
-    run_command_script(&sample, &out);
-    from = out.p;
-    for (size_t i = 0; i < sizeof in_order / sizeof *in_order; i++) {
-        const char *found = strstr(from, in_order[i]);
-        assert_non_null(found);
-        from = found + 1;
-    }
-    text_clear(&out);
+static void all_is_in_the_folder_that_was_given(void **state)
+{
+    static const char *const in_order[] = {
+        "umask 077\n\nmkdir -p \"/etc/cloudflared\"\ncat > \"/etc/cloudflared/penstock-ca.pem\" <<'EOF'\n",
+        "\ncat > \"/etc/cloudflared/" ID ".json\" <<'EOF'\n",
+        "--config \"/etc/cloudflared/ams.yml\" run\ncat > \"/etc/cloudflared/ams.yml\" <<EOF\n",
+        "\ncredentials-file: \"/etc/cloudflared/" ID ".json\"\n",
+        "\ncacert: \"/etc/cloudflared/penstock-ca.pem\"\n",
+        "env $(cat \"/etc/cloudflared/ams.env\") cloudflared",
+        "\nTUNNEL_CACERT=/etc/cloudflared/penstock-ca.pem\n",
+        " --cacert \"/etc/cloudflared/penstock-ca.pem\" ",
+        " --cred-file \"/etc/cloudflared/" ID ".json\" run",
+    };
+    struct run_command r = sample;
+    (void)state;
+    r.folder = "/etc/cloudflared";
+    assert_in_order(&r, in_order, sizeof in_order / sizeof *in_order);
 }
 
 static void services_that_a_shell_leaves_alone(void **state)
@@ -142,7 +169,7 @@ static void services_that_a_shell_leaves_alone(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (run_command_url_is_plain(cases[i].url) != cases[i].plain)
+        if (run_command_is_plain(cases[i].url) != cases[i].plain)
             fail_msg("%s", cases[i].url);
 }
 
@@ -178,6 +205,7 @@ int main(void)
         cmocka_unit_test(addresses_are_repeated_for_more_connections),
         cmocka_unit_test(several_addresses_are_given_once_each),
         cmocka_unit_test(the_script_has_all_it_needs),
+        cmocka_unit_test(all_is_in_the_folder_that_was_given),
         cmocka_unit_test(services_that_a_shell_leaves_alone),
         cmocka_unit_test(the_origin_certificate_is_a_pem_block),
     };
