@@ -99,11 +99,12 @@ static bool is_open(const struct group *g, const struct steering_view *view, siz
     return g->weights[i] > 0 && !steering_is_struck_out(view, i);
 }
 
-static bool is_within_bounds(const void *arg, size_t i)
+/* Of one that has weight. */
+static bool may_have_it(const void *arg, size_t i)
 {
     const struct bounds *b = arg;
 
-    if (!is_open(b->group, b->view, i))
+    if (steering_is_struck_out(b->view, i))
         return false;
     return !(b->per_weight > 0) || (double)b->view->in_flight(b->view, i) + 1 <= ceil(b->per_weight * b->group->weights[i]);
 }
@@ -145,7 +146,7 @@ static size_t meet(const struct group *g, uint64_t key, const struct bounds *bou
     double least = INFINITY;
 
     for (size_t i = 0; i < g->n; i++) {
-        if (!is_within_bounds(bounds, i))
+        if (!(g->weights[i] > 0) || !may_have_it(bounds, i))
             continue;
         double time = meeting_time(g, key, i);
         if (time < least) {
@@ -160,7 +161,7 @@ static size_t meet(const struct group *g, uint64_t key, const struct bounds *bou
 
 static size_t find(const struct group *g, uint64_t key, const struct bounds *bounds)
 {
-    return g->n <= STEERING_FEW ? meet(g, key, bounds) : rings_find(&g->rings, key, is_within_bounds, bounds);
+    return g->n <= STEERING_FEW ? meet(g, key, bounds) : rings_find(&g->rings, key, may_have_it, bounds);
 }
 
 static void write_scores(const struct group *g, uint64_t key, const struct steering_view *view, double *scores)

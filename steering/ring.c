@@ -7,6 +7,10 @@
 
 /* A candidate has so many at the least, twice as many at the most: its share is then within some 8 % of its weight's. */
 enum { POINTS_MIN = 128 };
+enum {
+    POINTS_PER_BUCKET = 32, /* on average at the most; half as many at the least */
+    GUESS_ERROR = 4         /* points by which a guess within a bucket is mostly wrong at the most */
+};
 
 struct place {
     int octave;
@@ -87,11 +91,11 @@ static bool allocate(struct ring *r)
 {
     unsigned bits = 1;
 
-    while (bits < 31 && (UINT32_C(1) << bits) < r->n / 2)
+    while (bits < 31 && (UINT32_C(1) << bits) < r->n / POINTS_PER_BUCKET)
         bits++;
     r->shift = 32 - bits;
     r->points = calloc(r->n, sizeof *r->points);
-    r->starts = calloc((size_t)2 << bits, sizeof *r->starts); /* the second half is for the work */
+    r->starts = calloc(((size_t)1 << bits) + 1, sizeof *r->starts);
     return r->points && r->starts;
 }
 
@@ -112,10 +116,9 @@ static void sort_within_buckets(struct ring *r, const struct steering_candidate 
     }
 }
 
-typedef void visit_point(struct ring *r, struct ring_point point, uint32_t *filled);
+typedef void visit_point(struct ring *r, struct ring_point point);
 
-static void each_point(struct ring *r, const struct steering_candidate *candidates, size_t n, int highest, visit_point *visit,
-                       uint32_t *filled)
+static void each_point(struct ring *r, const struct steering_candidate *candidates, size_t n, int highest, visit_point *visit)
 {
     for (size_t i = 0; i < n; i++) {
         struct place place = place_of(candidates[i].weight, highest);
@@ -123,33 +126,30 @@ static void each_point(struct ring *r, const struct steering_candidate *candidat
         if (!place.n_points || place.octave != r->octave)
             continue;
         for (uint32_t k = 0; k < place.n_points; k++)
-            visit(r, (struct ring_point){ (uint32_t)(random_u64(&positions) >> 32), (uint32_t)i }, filled);
+            visit(r, (struct ring_point){ (uint32_t)(random_u64(&positions) >> 32), (uint32_t)i });
     }
 }
 
-static void count_point(struct ring *r, struct ring_point point, uint32_t *filled)
+static void count_point(struct ring *r, struct ring_point point)
 {
-    (void)filled;
     r->starts[point.at >> r->shift]++;
 }
 
-static void set_point(struct ring *r, struct ring_point point, uint32_t *filled)
+static void set_point(struct ring *r, struct ring_point point)
 {
-    uint32_t bucket = point.at >> r->shift;
-    r->points[r->starts[bucket] + filled[bucket]++] = point;
+    r->points[--r->starts[point.at >> r->shift]] = point;
 }
 
+/* Buckets' counts become their ends, and these become their starts while the points are set. */
 static void fill(struct ring *r, const struct steering_candidate *candidates, size_t n, int highest)
 {
-    uint32_t buckets = UINT32_C(1) << (32 - r->shift), before = 0;
+    uint32_t buckets = UINT32_C(1) << (32 - r->shift);
 
-    each_point(r, candidates, n, highest, count_point, NULL);
-    for (uint32_t i = 0; i < buckets; i++) {
-        uint32_t count = r->starts[i];
-        r->starts[i] = before;
-        before += count;
-    }
-    each_point(r, candidates, n, highest, set_point, r->starts + buckets);
+    each_point(r, candidates, n, highest, count_point);
+    for (uint32_t i = 1; i < buckets; i++)
+        r->starts[i] += r->starts[i - 1];
+    r->starts[buckets] = r->n;
+    each_point(r, candidates, n, highest, set_point);
     sort_within_buckets(r, candidates);
 }
 
@@ -189,11 +189,39 @@ bool rings_build(struct rings *rings, const struct steering_candidate *candidate
 
 /* --- looking up --- */
 
+struct stretch {
+    uint32_t begin, end; /* the points of a bucket */
+    uint32_t guess;      /* where the key would be among them if they were evenly spread */
+};
+
+static struct stretch stretch_of(const struct ring *r, uint32_t key)
+{
+    struct stretch s = { .begin = r->starts[key >> r->shift], .end = r->starts[(key >> r->shift) + 1] };
+    uint64_t within = key & ((UINT64_C(1) << r->shift) - 1);
+
+    s.guess = s.begin + (uint32_t)(within * (s.end - s.begin) >> r->shift);
+    return s;
+}
+
+/* The lines of memory on either side of the guess, at once. */
+static void prefetch(const struct ring *r, uint32_t key)
+{
+    struct stretch s = stretch_of(r, key);
+    uint32_t first = s.guess - s.begin > GUESS_ERROR ? s.guess - GUESS_ERROR : s.begin;
+    uint32_t last = s.end - s.guess > GUESS_ERROR ? s.guess + GUESS_ERROR : s.end - (s.end > 0);
+
+    __builtin_prefetch(&r->points[first]);
+    __builtin_prefetch(&r->points[last]);
+}
+
 static uint32_t first_after(const struct ring *r, uint32_t key)
 {
-    uint32_t i = r->starts[key >> r->shift];
+    struct stretch s = stretch_of(r, key);
+    uint32_t i = s.guess;
 
-    while (i < r->n && r->points[i].at < key)
+    while (i > s.begin && r->points[i - 1].at >= key)
+        i--;
+    while (i < s.end && r->points[i].at < key)
         i++;
     return i < r->n ? i : 0;
 }
@@ -209,6 +237,8 @@ size_t rings_find(const struct rings *rings, uint64_t key, ring_accepts *accepts
     size_t best = STEERING_NONE;
     double least = INFINITY;
 
+    for (size_t k = 0; k < rings->n; k++)
+        prefetch(&rings->items[k], from);
     for (size_t k = 0; k < rings->n; k++) {
         const struct ring *r = &rings->items[k];
         uint32_t at = first_after(r, from);

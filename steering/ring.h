@@ -16,13 +16,15 @@ struct ring_point {
     uint32_t index;        /* of the candidate */
 };
 
+/* The points are more than the nearer caches hold, so that a look-up is made to wait for them once: the buckets are so few that
+ * they stay in there, and within one the points are spread so evenly that a guess is off by a few of them. */
 struct ring {
     int octave;
     uint64_t signature;    /* of who stands on it and how often */
     uint32_t n;
     unsigned shift;        /* a position's bucket: its high bits */
     struct ring_point *points; /* sorted */
-    uint32_t *starts;      /* by bucket: the first point at or after its begin */
+    uint32_t *starts;      /* by bucket, and once more for the end: the first point at or after its begin */
 };
 
 /* Zero-initialised is empty. */

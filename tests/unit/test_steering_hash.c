@@ -113,6 +113,42 @@ static void test_shares_of_many_follow_weights(void **state)
     group_free(g);
 }
 
+static size_t lowest(const double *scores, size_t n)
+{
+    size_t best = STEERING_NONE;
+
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(scores[i]) && (best == STEERING_NONE || scores[i] < scores[best]))
+            best = i;
+    return best;
+}
+
+/* What is looked up by a guess is what looking at every point finds: circles of all sizes, weights of one octave and of several, and
+ * so few left that a search goes far along the circle and over its end. */
+static void test_the_nearest_has_it(void **state)
+{
+    static const size_t sizes[] = { 33, MANY, 257, 1000 };
+    static double scores[GROUP_MAX];
+
+    (void)state;
+    for (unsigned s = 0; s < 4; s++)
+        for (unsigned octaves = 1; octaves <= 4; octaves += 3)
+            for (unsigned left = 1; left < 64; left *= 7) {
+                struct group_under_test *g = hash_group(sizes[s], 0);
+                for (size_t i = 0; i < g->n; i++) {
+                    g->candidates[i].weight = ldexp(1 + (double)(i % 3) / 3, (int)(i % octaves));
+                    group_strike_out(g, i, i % left != 0);
+                }
+                group_update(g);
+                for (unsigned k = 0; k < 300; k++) {
+                    size_t chosen = choose_key(g, k);
+                    assert_int_equal(g->policy->choose(g->worker, &g->request, &g->view, scores), chosen);
+                    assert_int_equal(lowest(scores, g->n), chosen);
+                }
+                group_free(g);
+            }
+}
+
 /* However it leaves: by losing its weight, by being struck out for one request, by being removed. */
 static void test_who_leaves_moves_only_its_own_keys(void **state)
 {
@@ -241,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_order_does_not_matter),
         cmocka_unit_test(test_shares_of_few_follow_weights),
         cmocka_unit_test(test_shares_of_many_follow_weights),
+        cmocka_unit_test(test_the_nearest_has_it),
         cmocka_unit_test(test_who_leaves_moves_only_its_own_keys),
         cmocka_unit_test(test_who_gains_weight_only_takes),
         cmocka_unit_test(test_far_apart_weights),
