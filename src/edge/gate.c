@@ -408,7 +408,8 @@ static void list_line(const struct edge_worker *w, struct note_step *s, size_t i
     c->ruled_out = (uint8_t)line_ruled_out(connector, l, wish);
     c->weight = c->configured = 1;
     c->in_flight = atomic_load_explicit(&l->in_flight, memory_order_relaxed);
-    c->latency_s = (float)nsec_to_seconds(atomic_load_explicit(&l->rtt, memory_order_relaxed));
+    nsec_t rtt = atomic_load_explicit(&l->rtt, memory_order_relaxed);
+    c->latency_s = rtt ? (float)nsec_to_seconds(rtt) : NAN; /* 0: not measured so far */
     c->score = (float)load_of(w, l, wish);
 }
 
