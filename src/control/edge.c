@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "control/certificates.h"
 #include "control/edge_certificate.h"
+#include "control/publish.h"
 #include "control/sockets.h"
 #include "control/tunnels.h"
 #include "net/tls.h"
@@ -32,6 +33,7 @@ struct edge {
     struct list formers;
     uint64_t posts, *adopted;
     ev_timer daily;
+    nsec_t (*wall)(void);            /* tests script it */
 };
 
 /* --- the certificate --- */
@@ -50,7 +52,7 @@ static bool find_files(const struct edge *e, const struct edge_conf *conf, struc
         return false;
     }
     if (!conf->cert)
-        return edge_certificate_ready(e->control->state_dir, clock_wall() / NSEC_PER_SEC, out, error);
+        return edge_certificate_ready(e->control->state_dir, e->wall() / NSEC_PER_SEC, out, error);
     snprintf(out->ca, sizeof out->ca, "%s", conf->ca ? conf->ca : conf->cert);
     snprintf(out->cert, sizeof out->cert, "%s", conf->cert);
     snprintf(out->key, sizeof out->key, "%s", conf->key);
@@ -195,8 +197,7 @@ static void renew(struct edge *e)
         return;
     }
     e->prepared_files = files;
-    edge_post(e);
-    sockets_posted(e->control->sockets);
+    publish_listening(e->control); /* to all: who has adopted what is counted for all together */
     certificates_look(e->control->certificates);
 }
 
@@ -236,10 +237,18 @@ struct edge *edge_new(struct control *control, unsigned workers, void (*listenin
     e->adopted = mem_array(workers, sizeof *e->adopted);
     list_init(&e->formers);
     set_options(e, listening);
-    ev_timer_init(&e->daily, on_day, day_s, day_s);
     e->daily.data = e;
-    ev_timer_start(control->loop, &e->daily);
+    ev_init(&e->daily, on_day);
+    edge_set_time(e, clock_wall, day_s);
     return e;
+}
+
+void edge_set_time(struct edge *e, nsec_t (*wall)(void), double every_s)
+{
+    e->wall = wall;
+    ev_timer_stop(e->control->loop, &e->daily);
+    ev_timer_set(&e->daily, every_s, every_s);
+    ev_timer_start(e->control->loop, &e->daily);
 }
 
 void edge_free(struct edge *e)

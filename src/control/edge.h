@@ -14,6 +14,9 @@ struct edge *edge_new(struct control *, unsigned workers, void (*listening)(void
 /* After the workers, and after what they posted was handled. NULL is fine. */
 void edge_free(struct edge *);
 
+/* Of its certificate: the clock, and how often it is looked whether that ends soon. For tests; daily by itself. */
+void edge_set_time(struct edge *, nsec_t (*wall)(void), double every_s);
+
 /* For the worker of that index; they live as long as the edge. */
 const struct edge_worker_options *edge_options(const struct edge *, unsigned worker);
 /* Where each is put when it is made. */
@@ -23,7 +26,7 @@ struct edge_worker **edge_workers(struct edge *);
 bool edge_prepare(struct edge *, const struct config *, struct conf_messages *messages);
 void edge_abandon(struct edge *);
 /* Posts the sockets of the configuration in force, its policy and the certificate that was prepared to the workers; no sockets
- * when we stop. */
+ * when we stop. Part of publish_listening(). */
 void edge_post(struct edge *);
 /* A worker adopted what was posted last: what it held before may go. */
 void edge_adopted(struct edge *, unsigned worker);
