@@ -500,7 +500,8 @@ static const struct pool *confined_to(const struct exchange *ex)
 
 static const struct endpoint *choose_confined(struct exchange *ex, const struct pool *pool, bool *full)
 {
-    return choose_in_pool(ex, pool, falls_back_on(ex->load_balancer, pool) ? USABLE_LAST_RESORT : USABLE_UNKNOWN, full);
+    bool health_is_ignored = ex->all_down || falls_back_on(ex->load_balancer, pool);
+    return choose_in_pool(ex, pool, health_is_ignored ? USABLE_LAST_RESORT : USABLE_UNKNOWN, full);
 }
 
 static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
@@ -517,8 +518,9 @@ static const struct endpoint *choose_least_bad(struct exchange *ex, bool *full)
     return NULL;
 }
 
-static void note_last_resort(const struct exchange *ex, const struct pool *fallback, _Atomic uint64_t *counter)
+static void note_last_resort(struct exchange *ex, const struct pool *fallback, _Atomic uint64_t *counter)
 {
+    ex->all_down = true;
     explain_last_resort(ex, fallback);
     if (!ex->explanation)
         counter_add(counter, 1);
@@ -544,6 +546,13 @@ static const struct endpoint *choose_when_all_down(struct exchange *ex, bool *fu
     if (chosen)
         note_last_resort(ex, NULL, &ex->worker->counters.panic_choices);
     return chosen;
+}
+
+/* What failed where somebody was well is not sent on to what is known to be down: it would only fail later. Where nobody was, the
+ * others are no worse than the one that was tried. */
+static bool may_resort(const struct exchange *ex)
+{
+    return !ex->n_tried || ex->all_down || ex->load_balancer->fallback_pool;
 }
 
 static enum ruled_out session_ruled_out(struct exchange *ex, const struct endpoint *e)
@@ -589,8 +598,7 @@ static const struct endpoint *choose_anywhere(struct exchange *ex, bool *full)
     /* Full is no reason to send to what is worse: it queues. */
     for (enum usability level = USABLE_HEALTHY; !chosen && !*full && level < USABLE_LAST_RESORT; level++)
         chosen = choose_at_level(ex, level, full);
-    /* A request that failed somewhere is not sent on to what is known to be down: it would only fail later. */
-    if (!chosen && !*full && (!ex->n_tried || ex->load_balancer->fallback_pool))
+    if (!chosen && !*full && may_resort(ex))
         chosen = choose_when_all_down(ex, full);
     return chosen;
 }

@@ -97,6 +97,7 @@ struct exchange {
     bool counted;                   /* in the endpoint's in-flight */
     bool in_budget;
     bool timed_out;                 /* a try ended so */
+    bool all_down;                  /* nobody was well when it was chosen: health was ignored */
     uint8_t n_tried;
     uint8_t same_tried;
     uint8_t retries;                /* to other endpoints */

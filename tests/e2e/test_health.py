@@ -212,6 +212,7 @@ def down_pools(serve, make_origin, **lb):
                              "load_balancers": [{"hostnames": ["*"], "default_pools": ["a"], **lb}]})
     for name in origins:
         wait_for_state(daemon, f"{name}/{name}", "down")
+    daemon.origins = origins
     return daemon
 
 
@@ -225,6 +226,15 @@ def test_fallback_pool_when_all_are_down(serve, make_origin):
 def test_least_bad_endpoint_without_a_fallback_pool(serve, make_origin):
     daemon = down_pools(serve, make_origin)
     assert daemon.get().body == b"a\n"
+
+
+def test_the_other_bad_ones_are_tried_where_the_least_bad_one_fails(serve, make_origin):
+    daemon = down_pools(serve, make_origin, default_pools=["a", "b"])
+    assert daemon.get().body == b"a\n"
+    daemon.origins["a"].kill()
+    response = daemon.get(headers=[("X-Request-Id", "beyond")])
+    assert (response.status, response.body) == (200, b"b\n")
+    assert daemon.admin("GET", "/v1/explain?request=beyond").json()["endpoint"] == "b/b"
 
 
 def test_503_when_all_are_down_if_so_wished(serve, make_origin):

@@ -313,6 +313,39 @@ static void test_a_failed_request_is_not_sent_on_to_what_is_down(void **state)
     (void)state;
 }
 
+/* The one that is tried first may be the one that is gone, and the other only not to its monitor's liking. */
+static void test_where_all_are_down_the_others_are_tried_too(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    all_down(s);
+    s->lb.when_all_down = WHEN_ALL_DOWN_LEAST_BAD;
+    for (unsigned p = 0; p < POOLS; p++)
+        for (unsigned i = 0; i < EACH; i++) {
+            assert_chosen(s, p, i);
+            strike(s, p, i);
+        }
+    assert_not_chosen(s, CHOICE_NONE);
+    scene_free(s);
+    (void)state;
+}
+
+static void test_where_all_are_down_failover_may_be_confined_to_the_pool(void **state)
+{
+    struct scene *s = scene_new("off");
+
+    all_down(s);
+    s->lb.when_all_down = WHEN_ALL_DOWN_LEAST_BAD;
+    s->lb.failover.across_pools = false;
+    for (unsigned i = 0; i < EACH; i++) {
+        assert_chosen(s, 0, i);
+        strike(s, 0, i);
+    }
+    assert_not_chosen(s, CHOICE_NONE);
+    scene_free(s);
+    (void)state;
+}
+
 /* By the operator, the file, or weight 0: nothing overrides that. */
 static void test_never(void **state)
 {
@@ -710,6 +743,8 @@ int main(void)
         cmocka_unit_test(test_fallback_pool_prefers_its_better_ones),
         cmocka_unit_test(test_fallback_pool_that_is_full_is_waited_for),
         cmocka_unit_test(test_a_failed_request_is_not_sent_on_to_what_is_down),
+        cmocka_unit_test(test_where_all_are_down_the_others_are_tried_too),
+        cmocka_unit_test(test_where_all_are_down_failover_may_be_confined_to_the_pool),
         cmocka_unit_test(test_never),
         cmocka_unit_test(test_probe_has_one_choice),
         cmocka_unit_test(test_epoch),
