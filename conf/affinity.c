@@ -76,6 +76,8 @@ static void finish_cookie(struct loader *l, const struct members *m, struct affi
         conf_error(l, member_place(m, "idle"), "`idle` must be \"0s\" or at least \"1s\"");
     if (a->same_site == SAME_SITE_NONE && a->secure == AFFINITY_SECURE_NEVER)
         conf_error(l, member_place(m, "secure"), "browsers refuse a cookie with `samesite = \"none\"` that is not secure");
+    if (a->secure == AFFINITY_SECURE_NEVER && a->name && (strncmp(a->name, "__Host-", 7) == 0 || strncmp(a->name, "__Secure-", 9) == 0))
+        conf_error(l, member_place(m, "secure"), "browsers refuse a cookie with the name \"%s\" that is not secure", a->name);
     if (a->type == AFFINITY_IP_COOKIE)
         a->key.kind = REQUEST_KEY_CLIENT_IP;
 }

@@ -138,7 +138,8 @@ static bool set_weight_in_lists(const struct load_balancer *lb, const struct poo
     return found;
 }
 
-static void set_pool_weight(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const char *name,
+/* `list`: the key that names the pools. */
+static void set_pool_weight(struct loader *l, const struct conf_key *k, const char *list, struct load_balancer *lb, const char *name,
                             const config_setting_t *value)
 {
     struct source at = document_place(value);
@@ -146,14 +147,14 @@ static void set_pool_weight(struct loader *l, const struct conf_key *k, struct l
     double weight;
 
     if (pool && !set_weight_in_lists(lb, pool, NULL))
-        conf_error(l, at, "`%s`: \"%s\" is none of the `default_pools`%s", k->name, name, lb->n_lists ? ", and no map names it" : "");
+        conf_error(l, at, "`%s`: \"%s\" is none of the `%s`%s", k->name, name, list, lb->n_lists ? ", and no map names it" : "");
     else if (!number_of(value, &weight) || weight < strtod(k->least, NULL) || weight > strtod(k->most, NULL))
         conf_error(l, at, "`%s`: a weight must be a number between %s and %s", k->name, k->least, k->most);
     else if (pool)
         set_weight_in_lists(lb, pool, &weight);
 }
 
-static void read_weight_pair(struct loader *l, const struct conf_key *k, struct load_balancer *lb, const config_setting_t *pair)
+static void read_weight_pair(struct loader *l, const struct conf_key *k, const char *list, struct load_balancer *lb, const config_setting_t *pair)
 {
     const config_setting_t *name = NULL, *value = NULL;
     if (config_setting_is_group(pair)) {
@@ -163,10 +164,10 @@ static void read_weight_pair(struct loader *l, const struct conf_key *k, struct 
     if (!name || !value || !config_setting_get_string(name) || config_setting_length(pair) != 2)
         conf_error(l, document_place(pair), "`%s`: an element must be a group { name = \"POOL\"; value = WEIGHT; }", k->name);
     else
-        set_pool_weight(l, k, lb, config_setting_get_string(name), value);
+        set_pool_weight(l, k, list, lb, config_setting_get_string(name), value);
 }
 
-static void read_pool_weights(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+static void read_weights(struct loader *l, const struct conf_key *k, const char *list, const struct given *g, void *object)
 {
     const config_setting_t *s = g->settings[0];
     bool map = config_setting_is_group(s);
@@ -177,13 +178,25 @@ static void read_pool_weights(struct loader *l, const struct conf_key *k, const 
     for (int i = 0; i < config_setting_length(s); i++) {
         const config_setting_t *item = config_setting_get_elem((config_setting_t *)s, (unsigned)i);
         if (map)
-            set_pool_weight(l, k, object, config_setting_name(item), item);
+            set_pool_weight(l, k, list, object, config_setting_name(item), item);
         else
-            read_weight_pair(l, k, object, item);
+            read_weight_pair(l, k, list, object, item);
     }
 }
 
+static void read_pool_weights(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    read_weights(l, k, "default_pools", g, object);
+}
+
 const struct conf_type type_pool_weights = { "a group { POOL = WEIGHT; }", "weights", .read = read_pool_weights };
+
+static void read_rule_weights(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    read_weights(l, k, "pools", g, object);
+}
+
+const struct conf_type type_rule_weights = { "a group { POOL = WEIGHT; }", "weights", .read = read_rule_weights };
 
 /* --- failover --- */
 

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { LISTED_MAX = 12 }; /* known keys in a message */
+
 static void __attribute__((format(printf, 4, 0)))
 tell(struct loader *l, enum conf_severity severity, struct source at, const char *format, va_list arguments)
 {
@@ -133,6 +135,18 @@ static const struct conf_key *find_key(const struct conf_group *group, const cha
     return NULL;
 }
 
+/* Like none of the known ones: these are told where they are few. */
+static void refuse_strange(struct loader *l, const struct conf_group *group, const config_setting_t *s)
+{
+    struct text known = { 0 };
+    unsigned n = 0;
+    for (const struct conf_key *k = group->keys; k->name; k++)
+        text_addf(&known, "%s`%s`", n++ ? ", " : "", k->name);
+    conf_error(l, document_place(s), "unknown key `%s` in %s%s%s%s", config_setting_name(s), group->what, n <= LISTED_MAX ? " (known: " : "",
+               n <= LISTED_MAX ? known.p : "", n <= LISTED_MAX ? ")" : "");
+    text_clear(&known);
+}
+
 static void refuse_unknown(struct loader *l, const struct conf_group *group, const config_setting_t *s)
 {
     struct nearest nearest = { .word = config_setting_name(s) };
@@ -142,7 +156,7 @@ static void refuse_unknown(struct loader *l, const struct conf_group *group, con
     if (nearest.best)
         conf_error(l, document_place(s), "unknown key `%s` in %s: did you mean `%s`?", nearest.word, group->what, nearest.best);
     else
-        conf_error(l, document_place(s), "unknown key `%s` in %s", nearest.word, group->what);
+        refuse_strange(l, group, s);
 }
 
 static void give_list(struct loader *l, struct given *g, const config_setting_t *s)

@@ -271,16 +271,22 @@ void settle_lists(struct loader *l, struct load_balancer *lb)
 
 /* --- what the databases must hold for it --- */
 
-static bool asks_for_coordinates(const struct config *c)
+/* The first that does; NULL: nobody. */
+static const struct source *asks_for_coordinates(const struct config *c)
 {
     const char *policy = "proximity";
-    for (size_t i = 0; i < c->n_load_balancers; i++)
-        if (strcmp(c->load_balancers[i].steering.policy->name, policy) == 0)
-            return true;
+    for (size_t i = 0; i < c->n_load_balancers; i++) {
+        const struct load_balancer *lb = &c->load_balancers[i];
+        if (strcmp(lb->steering.policy->name, policy) == 0)
+            return &lb->at;
+        for (size_t k = 0; k < lb->n_rules; k++)
+            if (strcmp(lb->rules[k].balancer.steering.policy->name, policy) == 0)
+                return &lb->rules[k].at;
+    }
     for (size_t i = 0; i < c->n_pools; i++)
         if (strcmp(c->pools[i].steering.policy->name, policy) == 0)
-            return true;
-    return false;
+            return &c->pools[i].at;
+    return NULL;
 }
 
 static bool is_of_north_america(const char *region)
@@ -332,7 +338,8 @@ void check_maps(struct loader *l)
         return;
     for (size_t i = 0; i < c->n_load_balancers; i++)
         check_maps_of(l, &c->load_balancers[i], c->geoip.databases.n ? &contents : NULL);
-    if (asks_for_coordinates(c) && !contents.coordinates)
-        conf_warning(l, (struct source){ c->file, 0 }, "policy \"proximity\": %s, so no client's place is known and weights decide",
+    const struct source *asks = contents.coordinates ? NULL : asks_for_coordinates(c);
+    if (asks)
+        conf_warning(l, *asks, "policy \"proximity\": %s, so no client's place is known and weights decide",
                      c->geoip.databases.n ? "`geoip` has no city database" : "there is no `geoip`");
 }

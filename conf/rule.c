@@ -2,6 +2,8 @@
 
 #include "conf/parts.h"
 
+#include "http/scan.h"
+
 #include <pcre2.h>
 #include <string.h>
 #include <strings.h>
@@ -27,6 +29,9 @@ static void check_prefixes(struct loader *l, const struct members *m, const stru
     for (size_t i = 0; i < prefixes->n; i++)
         if (prefixes->items[i] && prefixes->items[i][0] != '/')
             conf_error(l, member_place(m, "path_prefixes"), "\"%s\" is no beginning of a path: it must begin with /", prefixes->items[i]);
+        else if (prefixes->items[i] && strpbrk(prefixes->items[i], "?# "))
+            conf_error(l, member_place(m, "path_prefixes"),
+                       "\"%s\" is no beginning of a path: none has `?`, `#` or a space as it is sent; arguments are matched by `query`", prefixes->items[i]);
 }
 
 static bool is_listener(const struct loader *l, const char *address)
@@ -44,6 +49,11 @@ static void check_listeners(struct loader *l, const struct members *m, const str
             conf_error(l, member_place(m, "listeners"), "no listener has the address \"%s\"", listeners->items[i]);
 }
 
+static bool is_token(const char *text)
+{
+    return scan_token(text, text + strlen(text)) == text + strlen(text);
+}
+
 /* Methods are compared as they are sent, so that one in small letters would never be seen. */
 static void check_methods(struct loader *l, const struct members *m, const struct texts *methods)
 {
@@ -52,6 +62,9 @@ static void check_methods(struct loader *l, const struct members *m, const struc
         for (size_t j = 0; methods->items[i] && j < sizeof usual / sizeof *usual; j++)
             if (strcasecmp(methods->items[i], usual[j]) == 0 && strcmp(methods->items[i], usual[j]) != 0)
                 conf_error(l, member_place(m, "methods"), "no request has the method \"%s\": did you mean \"%s\"?", methods->items[i], usual[j]);
+    for (size_t i = 0; i < methods->n; i++)
+        if (methods->items[i] && !is_token(methods->items[i]))
+            conf_error(l, member_place(m, "methods"), "no request has the method \"%s\": write one method an element, [ \"GET\", \"HEAD\" ]", methods->items[i]);
 }
 
 /* An empty condition is none, which is rarely what it was written for. */
@@ -87,12 +100,12 @@ void finish_rule_response(struct loader *l, const struct members *m, void *objec
 {
     const struct rule_response *r = &((struct rule *)object)->response;
     bool redirects = r->status >= 300 && r->status < 400 && r->status != 304;
-    if (r->location && !redirects)
+    if (r->location && r->status && !redirects)
         conf_error(l, member_place(m, "location"), "`location` needs a `status` of a redirect, such as 302");
-    if (!r->location && leads_elsewhere((unsigned)r->status))
+    if (!has_member(m, "location") && leads_elsewhere((unsigned)r->status))
         conf_error(l, member_place(m, "status"), "a redirect needs a `location`");
     if (r->status == 304)
-        conf_error(l, member_place(m, "status"), "304 is for whoever knows what the client has");
+        conf_error(l, member_place(m, "status"), "304 is for whoever knows what the client has: give another status, such as 200 or 302");
     if ((r->body || r->content_type) && r->status == 204)
         conf_error(l, member_place(m, r->body ? "body" : "content_type"), "an answer with status 204 has no body");
 }

@@ -25,8 +25,8 @@
 #define SECRET(o, f) .type = &type_secret, .offset = FIELD(o, f, const char *)
 #define CHOICE(o, f, all) .type = &type_choice, .choices = (all), .offset = offsetof(o, f)
 #define TEXTS(o, f) .type = &type_texts, .offset = offsetof(o, f.items), .count_offset = offsetof(o, f.n)
-#define HEADERS(o, f, n) .type = &type_headers, .offset = FIELD(o, f, const struct header_pair *), \
-    .count_offset = FIELD(o, n, size_t)
+#define PAIRS(t, o, f, n) .type = &(t), .offset = FIELD(o, f, const struct header_pair *), .count_offset = FIELD(o, n, size_t)
+#define HEADERS(o, f, n) PAIRS(type_headers, o, f, n)
 #define GROUP(group, at) .type = &type_group, .members = &(group), .offset = (at)
 #define LIST(group, o, f, n) .type = &type_list, .members = &(group), .offset = offsetof(o, f), .count_offset = FIELD(o, n, size_t)
 #define PLACES(f) .type = &type_place_map, .offset = FIELD(struct load_balancer, f, const struct place_map *), \
@@ -496,10 +496,10 @@ static const struct conf_key rule_match_keys[] = {
     { "path_regex", TEXT(struct rule, match.path_regex), .default_text = "any",
       .help = "Regular expression (PCRE2) that is found in the path, as it is sent." },
     { "methods", TEXTS(struct rule, match.methods), .most = "100", .default_text = "any", .help = "Methods." },
-    { "headers", HEADERS(struct rule, match.headers, match.n_headers), .default_text = "any",
+    { "headers", PAIRS(type_headers_to_match, struct rule, match.headers, match.n_headers), .default_text = "any",
       .help = "Each must be there with this value; \"*\": any." },
-    { "cookies", HEADERS(struct rule, match.cookies, match.n_cookies), .default_text = "any", .help = "The same of cookies." },
-    { "query", HEADERS(struct rule, match.query, match.n_query), .default_text = "any",
+    { "cookies", PAIRS(type_cookies, struct rule, match.cookies, match.n_cookies), .default_text = "any", .help = "The same of cookies." },
+    { "query", PAIRS(type_arguments, struct rule, match.query, match.n_query), .default_text = "any",
       .help = "The same of the query's arguments, as they are sent." },
     { "clients", OWN(type_networks, FIELD(struct rule, match.clients, struct cidr_set)), .most = "10000", .default_text = "any",
       .help = "Networks that the client is of, as `trusted_proxies` say." },
@@ -516,7 +516,7 @@ static const struct conf_group rule_match_group = { .keys = rule_match_keys, .at
 static const struct conf_key rule_response_keys[] = {
     { "status", COUNT(struct rule, response.status), .required = true, .least = "200", .most = "599", .help = "Of the answer." },
     { "location", TEXT(struct rule, response.location), .default_text = "none", .help = "Where a redirect leads." },
-    { "body", TEXT(struct rule, response.body), .default_text = "empty", .help = "The answer's text." },
+    { "body", .type = &type_lines, .offset = FIELD(struct rule, response.body, const char *), .default_text = "empty", .help = "The answer's text." },
     { "content_type", TEXT(struct rule, response.content_type), .default_text = "text/plain; charset=utf-8", .help = "What it is." },
     { 0 },
 };
@@ -528,7 +528,7 @@ static const struct conf_key rule_keys[] = {
     { "match", GROUP(rule_match_group, 0), .default_text = "any request", .help = "What must hold, all of it; of one condition's values one." },
     { "pools", OWN(type_default_pools, 0), .least = "1", .most = "256", .default_text = "`default_pools`",
       .help = "Names of pools in order of preference." },
-    { "pool_weights", OWN(type_pool_weights, 0), .least = "0", .most = "1000", .default_text = "1 each", .help = "Their shares of traffic." },
+    { "pool_weights", OWN(type_rule_weights, 0), .least = "0", .most = "1000", .default_text = "1 each", .help = "Their shares of traffic." },
     { "fallback_pool", OWN(type_fallback_pool, 0), .default_text = "the load balancer's", .help = "Used when none of them can be." },
     { "steering", OWN(type_steering, FIELD(struct load_balancer, steering, struct steering_conf)), .fallback = "off",
       .default_text = "the load balancer's", .help = "Between them." },

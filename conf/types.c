@@ -262,7 +262,7 @@ static void read_choice(struct loader *l, const struct conf_key *k, const struct
 
 const struct conf_type type_choice = { "a string", "choice", .preset = preset_choice, .read = read_choice };
 
-const char *require_text(struct loader *l, const struct conf_key *k, const config_setting_t *s)
+static const char *require_text_but_for(struct loader *l, const struct conf_key *k, const config_setting_t *s, const char *allowed)
 {
     const char *text = config_setting_get_string(s);
     if (!text) {
@@ -272,11 +272,16 @@ const char *require_text(struct loader *l, const struct conf_key *k, const confi
     if (!*text)
         conf_error(l, document_place(s), "`%s` is empty", k->name);
     for (const char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f) {
-            conf_error(l, document_place(s), "`%s` has a control character", k->name);
+        if (((unsigned char)*p < ' ' && !strchr(allowed, *p)) || *p == 0x7f) {
+            conf_error(l, document_place(s), "`%s` has a control character, such as a line break: take it out", k->name);
             return NULL;
         }
     return *text ? text : NULL;
+}
+
+const char *require_text(struct loader *l, const struct conf_key *k, const config_setting_t *s)
+{
+    return require_text_but_for(l, k, s, "");
 }
 
 static void store_text(struct loader *l, const struct conf_key *k, const char *text, void *object)
@@ -299,6 +304,15 @@ static void read_text(struct loader *l, const struct conf_key *k, const struct g
 }
 
 const struct conf_type type_text = { "a string", "text", .preset = preset_text, .read = read_text };
+
+static void read_lines(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
+{
+    const char *text = require_text_but_for(l, k, g->settings[0], "\t\r\n");
+    if (text)
+        store_text(l, k, text, object);
+}
+
+const struct conf_type type_lines = { "a string", "text", .preset = preset_text, .read = read_lines };
 
 static void read_name(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {

@@ -16,12 +16,14 @@ extern const struct conf_type type_size;       /* uint64_t */
 extern const struct conf_type type_mode;       /* unsigned, written in octal */
 extern const struct conf_type type_choice;     /* int or enum, by the row's choices */
 extern const struct conf_type type_text;       /* const char *; not empty, no control characters */
+extern const struct conf_type type_lines;      /* the same, of one line or several */
 extern const struct conf_type type_name;       /* const char *; see is_name */
 extern const struct conf_type type_path;       /* const char *; from the folder of the file it stands in */
 extern const struct conf_type type_file;       /* the same, of a file that is read */
 extern const struct conf_type type_texts;      /* const char *const * and its count */
 extern const struct conf_type type_secret;     /* const char * */
 extern const struct conf_type type_headers;    /* const struct header_pair * and its count */
+extern const struct conf_type type_headers_to_match, type_cookies, type_arguments; /* likewise, of a request */
 extern const struct conf_type type_group;      /* the row's members, in place at the offset */
 extern const struct conf_type type_list;       /* an array of the row's members and its count */
 
@@ -42,7 +44,7 @@ extern const struct conf_type type_default_pools;
 extern const struct conf_type type_fallback_pool;
 extern const struct conf_type type_client_map, type_place_map;
 extern const struct conf_type type_place_codes;   /* struct texts: what its items and its count are of */
-extern const struct conf_type type_pool_weights;
+extern const struct conf_type type_pool_weights, type_rule_weights;
 extern const struct conf_type type_databases;     /* struct geoip_conf */
 extern const struct conf_type type_failover_on;    /* struct failover */
 extern const struct conf_type type_channel_kind;   /* const struct channel_type * */

@@ -42,6 +42,10 @@ CASES = [
      [{}, {"headers": [("Cookie", "beta=2")]}, {"headers": [("Cookie", "Beta=1")]}, {"headers": [("Cookie", "xbeta=1")]}]),
     ({"query": {"v": "2", "debug": "*"}}, [{"target": "/?v=2&debug"}, {"target": "/?debug=0&v=2"}],
      [{"target": "/"}, {"target": "/?v=2"}, {"target": "/?v=3&debug"}]),
+    ({"query": {"upload_file": "1", "A": "1", "a": "2"}}, [{"target": "/?a=2&A=1&upload_file=1"}], [{"target": "/?a=1&A=2&upload_file=1"}]),
+    ({"query": [{"name": "tags[]", "value": "b%20c"}]}, [{"target": "/?tags[]=b%20c"}], [{"target": "/?tags[]=b+c"}, {"target": "/?tags%5B%5D=b%20c"}]),
+    ({"cookies": {"user_env": "1", "TE": "2"}}, [{"headers": [("Cookie", "TE=2; user_env=1")]}], [{"headers": [("Cookie", "te=2; user_env=1")]}]),
+    ({"headers": {"Upgrade": "*"}}, [{"headers": [("Upgrade", "h2c")]}], [{}]),
     ({"clients": ["192.0.2.0/24", "2001:db8::/32"]},
      [{"headers": [("X-Forwarded-For", "192.0.2.7")]}, {"headers": [("X-Forwarded-For", "2001:db8::1")]}],
      [{}, {"headers": [("X-Forwarded-For", "198.51.100.1")]}]),
@@ -110,7 +114,7 @@ def test_another_pools_session_is_no_session_here(ruled):
 
 
 def test_responses(ruled, origins):
-    page = "<h1>later</h1>" * 400
+    page = "<h1>later</h1>\n\t" * 400
     daemon = ruled({"match": {"path_prefixes": ["/old"]}, "response": {"status": 301, "location": "https://new.test/"}},
                    {"match": {"path_prefixes": ["/page"]}, "response": {"status": 503, "body": page, "content_type": "text/html"}},
                    {"match": {"path_prefixes": ["/none"]}, "response": {"status": 204}},

@@ -685,6 +685,8 @@ static const struct {
     { LISTENER POOL_P "load_balancers = ( { hostnames = [ \"a\" ]; default_pools = [ \"p\" ]; fallback_pool = \"p\"; "
                       "when_all_down = \"503\"; } );", "never used" },
     { LISTENER POOL_P BALANCER "include = [ \"nothing.d/*.conf\" ];", "no file matches" },
+    { LISTENER POOL_P "\nload_balancers = ( { hostnames = [ \"*\" ]; default_pools = [ \"p\" ];\nrules = (\n"
+                      "{ match = { methods = [ \"GET\" ]; }; steering = { policy = \"proximity\"; }; } ); } );", "6: warning: policy \"proximity\"" },
 };
 
 static void test_warnings_leave_the_result_valid(void **state)
