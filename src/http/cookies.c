@@ -23,15 +23,32 @@ bool cookie_next(struct slice *rest, struct slice *name, struct slice *value)
     return false;
 }
 
+void cookie_search_init(struct cookie_search *s, const struct http_head *head, const char *base, struct slice name)
+{
+    *s = (struct cookie_search){ .head = head, .base = base, .name = name };
+}
+
+bool cookie_search_next(struct cookie_search *s, struct slice *value)
+{
+    for (;;) {
+        struct slice name;
+        while (cookie_next(&s->rest, &name, value))
+            if (slice_eq(name, s->name))
+                return true;
+        while (s->n_fields < s->head->n_fields && s->head->fields[s->n_fields].id != FIELD_COOKIE)
+            s->n_fields++;
+        if (s->n_fields == s->head->n_fields)
+            return false;
+        s->rest = http_field_value(s->base, &s->head->fields[s->n_fields++]);
+    }
+}
+
 struct slice cookie_find(const struct http_head *head, const char *base, struct slice wanted)
 {
-    for (const struct http_field *f = head->fields; f < head->fields + head->n_fields; f++) {
-        struct slice rest = http_field_value(base, f), name, value;
-        while (f->id == FIELD_COOKIE && cookie_next(&rest, &name, &value))
-            if (slice_eq(name, wanted))
-                return value;
-    }
-    return (struct slice){ NULL, 0 };
+    struct cookie_search search;
+    struct slice value;
+    cookie_search_init(&search, head, base, wanted);
+    return cookie_search_next(&search, &value) ? value : (struct slice){ NULL, 0 };
 }
 
 size_t cookie_write(const struct cookie *c, char *out, size_t size)

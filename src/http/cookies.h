@@ -8,7 +8,18 @@
 /* Takes the next "name=value" off a Cookie field's value; what has no "=" or no name is skipped. False at its end. Quotes around a
  * value are part of it. */
 bool cookie_next(struct slice *rest, struct slice *name, struct slice *value);
-/* The value of the first cookie of that name (names are case-sensitive) in a request; .p is NULL if there is none. */
+/* Cookies of one name (names are case-sensitive) in a request, one after the other. */
+struct cookie_search {
+    const struct http_head *head;
+    const char *base;
+    struct slice name;
+    unsigned n_fields; /* looked into */
+    struct slice rest; /* of the last of them */
+};
+void cookie_search_init(struct cookie_search *, const struct http_head *, const char *base, struct slice name);
+/* False when there are no more. */
+bool cookie_search_next(struct cookie_search *, struct slice *value);
+/* The value of the first; .p is NULL if there is none. */
 struct slice cookie_find(const struct http_head *, const char *base, struct slice name);
 
 enum cookie_same_site { SAME_SITE_NOT_GIVEN, SAME_SITE_LAX, SAME_SITE_STRICT, SAME_SITE_NONE };

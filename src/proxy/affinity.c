@@ -88,7 +88,10 @@ bool session_claim_read(const struct session_keys *keys, uint64_t load_balancer,
 
 /* --- rules --- */
 
-enum { CLOCKS_DIFFER = 60 }; /* seconds: another node may have issued it */
+enum {
+    CLOCKS_DIFFER = 60, /* seconds: another node may have issued it */
+    COOKIES_LOOKED_AT = 4 /* of one name: each costs a signature */
+};
 
 static uint32_t seconds(nsec_t t)
 {
@@ -152,26 +155,35 @@ static bool is_by_connector(const struct exchange *ex, const struct endpoint *e)
     return conf_of(ex)->level == AFFINITY_CONNECTOR && e->kind == ENDPOINT_EDGE;
 }
 
-static void take_claim(struct exchange *ex, const struct session_claim *claim)
+static bool take_claim(struct exchange *ex, const struct session_claim *claim)
 {
     const struct endpoint *e = snapshot_find_endpoint(ex->snapshot, claim->endpoint);
     if (!e || !may_have_sessions(ex->load_balancer, e) || !session_claim_holds(conf_of(ex), claim, seconds(ex->started_wall)))
-        return;
+        return false;
     ex->session.endpoint = e;
     ex->session.connector = is_by_connector(ex, e) ? claim->connector : 0;
     ex->session.issued = claim->issued;
     ex->session.seen = claim->seen;
+    return true;
+}
+
+/* Another site of the same domain, or a former version of this one, may have left one of the same name that stands before ours. */
+static void take_first_good_cookie(struct exchange *ex, const char *name)
+{
+    struct cookie_search search;
+    struct session_claim claim;
+    struct slice text;
+    cookie_search_init(&search, ex->head, ex->base, slice_of(name));
+    for (unsigned i = 0; i < COOKIES_LOOKED_AT && cookie_search_next(&search, &text); i++)
+        if (session_claim_read(&ex->snapshot->config->session_keys, ex->load_balancer->hash, text, &claim) && take_claim(ex, &claim))
+            return;
 }
 
 void affinity_begin(struct exchange *ex)
 {
     const struct affinity_conf *a = conf_of(ex);
-    struct session_claim claim;
-    if (a->name) {
-        struct slice text = cookie_find(ex->head, ex->base, slice_of(a->name));
-        if (text.p && session_claim_read(&ex->snapshot->config->session_keys, ex->load_balancer->hash, text, &claim))
-            take_claim(ex, &claim);
-    }
+    if (a->name)
+        take_first_good_cookie(ex, a->name);
     ex->session.key = request_hash(ex, &a->key);
 }
 

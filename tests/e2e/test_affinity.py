@@ -49,6 +49,26 @@ def test_a_forged_cookie_is_ignored(serve, three, change):
     assert collections.Counter(a.body.decode().strip() for a in answers) == {"a": 2, "b": 2, "c": 2}
 
 
+def test_a_forged_cookie_hides_no_good_one(serve, three):
+    daemon = sticky(serve, three)
+    browser = Browser(daemon)
+    name = browser.who()
+    for strange in ("x", "A" * 44, browser.cookie[:-1] + ("A" if browser.cookie[-1] != "A" else "B")):
+        for fields in ([f"penstock={strange}; a=b; penstock={browser.cookie}"], [f"penstock={strange}", f"penstock={browser.cookie}"],
+                       ["; ".join([f"penstock={strange}"] * 3 + [f"penstock={browser.cookie}"])]):
+            answers = [daemon.get("/", headers=[("Cookie", field) for field in fields]) for _ in range(3)]
+            assert {(a.body.decode().strip(), a.get("Set-Cookie")) for a in answers} == {(name, None)}
+
+
+def test_endpoints_see_the_cookie(serve, three):
+    daemon = sticky(serve, three)
+    browser = Browser(daemon)
+    name = browser.who()
+    browser.get("/seen")
+    seen, = [o for o in three if o.name == name][0].seen("/seen")
+    assert f"penstock={browser.cookie}" in seen.get("Cookie")
+
+
 def test_another_load_balancers_cookie_is_foreign(serve, three):
     pools = [{"name": "pool", "monitors": [], "endpoints": [endpoint(o) for o in three], **IN_TURN}]
     lbs = [{"hostnames": [host], "default_pools": ["pool"], "session_affinity": {"type": "cookie"}} for host in ("one.test", "two.test")]
