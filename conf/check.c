@@ -124,6 +124,17 @@ static bool is_monitor_used(const struct config *c, const struct monitor *monito
     return false;
 }
 
+static bool has_weight(const struct pool *pool)
+{
+    for (size_t i = 0; i < pool->n_endpoints; i++)
+        if (pool->endpoints[i].weight > 0)
+            return true;
+    for (size_t i = 0; i < pool->n_patterns; i++)
+        if (pool->patterns[i].weight > 0)
+            return true;
+    return false;
+}
+
 static void warn_of_unused(struct loader *l)
 {
     const struct config *c = l->config;
@@ -131,6 +142,8 @@ static void warn_of_unused(struct loader *l)
     for (size_t i = 0; i < c->n_pools; i++)
         if (!is_pool_used(c, &c->pools[i]))
             conf_warning(l, c->pools[i].at, "no load balancer uses the pool \"%s\"", c->pools[i].name);
+        else if (!has_weight(&c->pools[i]))
+            conf_warning(l, c->pools[i].at, "the pool \"%s\" gets no requests: all its endpoints have weight 0", c->pools[i].name);
     for (size_t i = 0; i < c->n_monitors; i++)
         if (!is_monitor_used(c, &c->monitors[i]))
             conf_warning(l, c->monitors[i].at, "no pool uses the monitor \"%s\"", c->monitors[i].name);

@@ -151,6 +151,7 @@ void pool_take_census(const struct pool *pool, nsec_t now, struct pool_census *c
     for (size_t i = 0; i < pool->n_endpoints; i++) {
         enum usability level = census_level(&pool->endpoints[i], now);
         census->at[level]++;
+        census->weightless += level == USABLE_NEVER && endpoint_usability(&pool->endpoints[i], now) != USABLE_NEVER;
         census->awaited += is_awaited(&pool->endpoints[i], level);
         census->kept_out += is_kept_out(&pool->endpoints[i], level);
         census->held_back += is_held_back(&pool->endpoints[i], level);

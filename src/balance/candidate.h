@@ -65,6 +65,7 @@ struct pool_census {
     unsigned awaited; /* of those at USABLE_ABSENT or LAST_RESORT: their connectors may still come back after our start, or their names
                        * have had no answer yet */
     unsigned kept_out; /* of those at USABLE_ABSENT: connected, but not used for their rules */
+    unsigned weightless; /* of those at USABLE_NEVER: only their weight is against them */
     unsigned held_back; /* of those at USABLE_ABSENT: connected, but the operator drained all connectors or gave them weight 0 */
 };
 void pool_take_census(const struct pool *, nsec_t now, struct pool_census *);

@@ -33,7 +33,8 @@ static void describe_census(const struct pool *pool, const struct pool_census *c
     } others[] = { { c->at[USABLE_EJECTED], "ejected" }, { c->at[USABLE_UNKNOWN], "unknown" },
                    { c->at[USABLE_ABSENT] - c->kept_out - c->held_back, "without a connector" }, { c->kept_out, "kept out by \"identical\"" },
                    { c->held_back, "whose connectors are drained or of weight 0" },
-                   { c->at[USABLE_NEVER], "drained or disabled" } };
+                   { c->at[USABLE_NEVER] - c->weightless, "drained or disabled" },
+                   { c->weightless, "of weight 0" } };
 
     int n = snprintf(out, VERDICT_TEXT_SIZE, "%u of %u endpoints usable", census_usable(c), census_admitted(c));
     if (pool->minimum_endpoints > 1)
@@ -133,13 +134,35 @@ static bool pools_are_settled(const struct pool_list *list, const struct pool_ce
     return true;
 }
 
-static void stand_on_pool(const struct pool_list *list, const struct pool_census *censuses, size_t chosen, enum usability level,
-                          struct load_balancer_standing *out)
+static unsigned count_usable(const struct pool_list *list, const struct pool_census *censuses, enum usability level)
 {
+    unsigned n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += pool_list_has(list, i) && pool_is_usable(list->pools[i], &censuses[i], level);
+    return n;
+}
+
+/* Of several, which one has the traffic at this moment is the policy's matter: one that is back in its place may wait for failback_delay. */
+static void say_where(const struct load_balancer *lb, unsigned usable, const struct pool *first, char *out, size_t size)
+{
+    const struct steering_policy *policy = lb->steering.policy;
+    if (usable == 1)
+        snprintf(out, size, ": traffic goes to %s", first->name);
+    else if (policy->steadiness == STEERING_STEADY)
+        snprintf(out, size, ": %s comes first, by %s", first->name, policy->name);
+    else
+        snprintf(out, size, ": %s steers between %u pools", policy->name, usable);
+}
+
+static void stand_on_pool(const struct load_balancer *lb, const struct pool_list *list, const struct pool_census *censuses, size_t chosen,
+                          enum usability level, struct load_balancer_standing *out)
+{
+    unsigned usable = count_usable(list, censuses, level);
     out->pool = list->pools[chosen];
     if (level == USABLE_UNKNOWN) {
         out->state = LB_UNKNOWN;
-        snprintf(out->reason, sizeof out->reason, "no verdict yet: traffic goes to %s", out->pool->name);
+        int n = snprintf(out->reason, sizeof out->reason, "no verdict yet");
+        say_where(lb, usable, out->pool, out->reason + n, sizeof out->reason - (size_t)n);
         return;
     }
     if (chosen > first_steered_to(list)) {
@@ -147,13 +170,14 @@ static void stand_on_pool(const struct pool_list *list, const struct pool_census
         out->settled = pools_are_settled(list, censuses, chosen);
         int n = snprintf(out->reason, sizeof out->reason, "failover: ");
         size_t m = describe_pools(list, censuses, chosen, out->reason + n, sizeof out->reason - (size_t)n);
-        snprintf(out->reason + (size_t)n + m, sizeof out->reason - (size_t)n - m, ": traffic goes to %s", out->pool->name);
+        say_where(lb, usable, out->pool, out->reason + (size_t)n + m, sizeof out->reason - (size_t)n - m);
         return;
     }
     out->settled = true;
     size_t n = describe_pools(list, censuses, list->n, out->reason, sizeof out->reason);
     out->state = some_pool_is_bad(list, censuses) ? LB_DEGRADED : LB_HEALTHY;
-    snprintf(out->reason + n, sizeof out->reason - n, "%s: traffic goes to %s", n ? "" : "all pools are healthy", out->pool->name);
+    n += (size_t)snprintf(out->reason + n, sizeof out->reason - n, "%s", n ? "" : "all pools are healthy");
+    say_where(lb, usable, out->pool, out->reason + n, sizeof out->reason - n);
 }
 
 static bool stand_on_last_resort(const struct load_balancer *lb, const struct pool_list *list, const struct pool_census *censuses, const struct pool_census *fallback,
@@ -210,7 +234,7 @@ void load_balancer_stand(const struct load_balancer *lb, const struct pool_list 
         size_t chosen = first_usable(list, censuses, level);
         if (chosen == list->n)
             continue;
-        stand_on_pool(list, censuses, chosen, level, out);
+        stand_on_pool(lb, list, censuses, chosen, level, out);
         return;
     }
     stand_without_pool(lb, list, censuses, fallback, out);

@@ -684,6 +684,8 @@ static const struct {
                "load_balancers = ( { hostnames = [ \"a.example.com\" ]; default_pools = [ \"p\" ]; } );", "round in circles" },
     { LISTENER POOL_P "load_balancers = ( { hostnames = [ \"a\" ]; default_pools = [ \"p\" ]; fallback_pool = \"p\"; "
                       "when_all_down = \"503\"; } );", "never used" },
+    { LISTENER BALANCER "pools = ( { name = \"p\"; endpoints = ( { address = \"127.0.0.1:1\"; weight = 0; } ); } );", "gets no requests" },
+    { LISTENER BALANCER "pools = ( { name = \"p\"; endpoints = ( { address = \"127.0.0.1:1\"; weight = 0; }, { name = \"b\"; address = \"127.0.0.1:2\"; } ); } );", NULL },
     { LISTENER POOL_P BALANCER "include = [ \"nothing.d/*.conf\" ];", "no file matches" },
     { LISTENER POOL_P "\nload_balancers = ( { hostnames = [ \"*\" ]; default_pools = [ \"p\" ];\nrules = (\n"
                       "{ match = { methods = [ \"GET\" ]; }; steering = { policy = \"proximity\"; }; } ); } );", "6: warning: policy \"proximity\"" },

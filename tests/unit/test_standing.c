@@ -1,5 +1,7 @@
 #include "control/standing.h"
 
+#include "steering/registry.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,6 +32,7 @@ static void pool_standing(void **state)
         { 1, false, CENSUS(1, 0, 1, 0, 0, 0), POOL_UNKNOWN, false, "1 of 2 endpoints usable, 1 unknown" },
         { 1, false, CENSUS(1, 0, 0, 0, 0, 1), POOL_HEALTHY, true, "1 of 1 endpoints usable, 1 drained or disabled" },
         { 1, false, CENSUS(0, 0, 0, 0, 0, 2), POOL_CRITICAL, true, "0 of 0 endpoints usable, 2 drained or disabled" },
+        { 1, false, { .at = { [USABLE_NEVER] = 3 }, .weightless = 2 }, POOL_CRITICAL, true, "0 of 0 endpoints usable, 1 drained or disabled, 2 of weight 0" },
         { 1, false, CENSUS(1, 0, 0, 0, 1, 0), POOL_DEGRADED, true, "1 of 2 endpoints usable, 1 without a connector" },
         { 1, false, { .at = { [USABLE_ABSENT] = 2 }, .awaited = 1 }, POOL_UNKNOWN, false, "0 of 2 endpoints usable, 2 without a connector" },
         { 1, false, { .at = { [USABLE_HEALTHY] = 1, [USABLE_ABSENT] = 2 }, .kept_out = 1 }, POOL_DEGRADED, true,
@@ -112,7 +115,8 @@ static void check_load_balancer(const struct lb_row *row, double weight_of_ameri
     struct pool *const defaults[] = { &pools[0], &pools[1] };
     const double weights[] = { 1, weight_of_america };
     const struct pool_list list = { .pools = defaults, .weights = weights, .n = 2 };
-    struct load_balancer lb = { .name = "app", .enabled = true, .fallback_pool = &pools[2], .when_all_down = row->when_all_down };
+    struct load_balancer lb = { .name = "app", .enabled = true, .fallback_pool = &pools[2], .when_all_down = row->when_all_down,
+                                .steering.policy = steering_find("off") };
     struct pool_census censuses[] = { row->europe, row->america };
     struct load_balancer_standing standing;
     load_balancer_stand(&lb, &list, censuses, &row->fallback, &standing);
@@ -129,8 +133,8 @@ static void load_balancer_standing(void **state)
                                     ejected = CENSUS(0, 1, 0, 0, 0, 0), drained = CENSUS(0, 0, 0, 0, 0, 1), absent = CENSUS(0, 0, 0, 0, 1, 0),
                                     awaited = { .at = { [USABLE_LAST_RESORT] = 2 }, .awaited = 2 };
     const struct lb_row rows[] = {
-        { up, up, up, 0, false, LB_HEALTHY, "europe", true, "all pools are healthy: traffic goes to europe" },
-        { half, up, up, 0, false, LB_DEGRADED, "europe", true, "pool europe is degraded (1 of 2 endpoints usable): traffic goes to europe" },
+        { up, up, up, 0, false, LB_HEALTHY, "europe", true, "all pools are healthy: europe comes first, by off" },
+        { half, up, up, 0, false, LB_DEGRADED, "europe", true, "pool europe is degraded (1 of 2 endpoints usable): europe comes first, by off" },
         { up, down, up, 0, false, LB_DEGRADED, "europe", true, "pool america is critical (0 of 1 endpoints usable): traffic goes to europe" },
         { down, up, up, 0, false, LB_FAILOVER, "america", true,
           "failover: pool europe is critical (0 of 1 endpoints usable): traffic goes to america" },
@@ -140,7 +144,7 @@ static void load_balancer_standing(void **state)
           "pool europe is critical (0 of 1 endpoints usable, 1 ejected), pool america is critical (0 of 1 endpoints usable): traffic goes to europe" },
         { unknown, up, up, 0, false, LB_FAILOVER, "america", false,
           "failover: pool europe is unknown (0 of 1 endpoints usable, 1 unknown): traffic goes to america" },
-        { unknown, unknown, unknown, 0, false, LB_UNKNOWN, "europe", false, "no verdict yet: traffic goes to europe" },
+        { unknown, unknown, unknown, 0, false, LB_UNKNOWN, "europe", false, "no verdict yet: europe comes first, by off" },
         { down, up, up, 0, true, LB_HEALTHY, "america", true, "all pools are healthy: traffic goes to america" },
         { down, down, up, WHEN_ALL_DOWN_FALLBACK_POOL, false, LB_FALLBACK, "spare", true,
           "fallback: pool europe is critical (0 of 1 endpoints usable), pool america is critical (0 of 1 endpoints usable): "
@@ -166,6 +170,34 @@ static void load_balancer_standing(void **state)
         check_load_balancer(&rows[i], 0.5);
 }
 
+static void where_requests_go_is_the_policys_matter(void **state)
+{
+    (void)state;
+    struct pool pools[] = { { .name = "europe", .enabled = true }, { .name = "america", .enabled = true }, { .name = "asia", .enabled = true } };
+    struct pool *const defaults[] = { &pools[0], &pools[1], &pools[2] };
+    const struct pool_list list = { .pools = defaults, .n = 3 };
+    const struct {
+        const char *policy;
+        unsigned up[3];
+        const char *reason;
+    } rows[] = {
+        { "random", { 1, 1, 1 }, "all pools are healthy: random steers between 3 pools" },
+        { "random", { 0, 1, 1 }, "failover: pool europe is critical (0 of 1 endpoints usable): random steers between 2 pools" },
+        { "random", { 0, 0, 1 }, "failover: pool europe is critical (0 of 1 endpoints usable), pool america is critical (0 of 1 endpoints usable): traffic goes to asia" },
+        { "geo", { 0, 1, 1 }, "failover: pool europe is critical (0 of 1 endpoints usable): america comes first, by geo" },
+        { "proximity", { 1, 1, 1 }, "all pools are healthy: proximity steers between 3 pools" },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct load_balancer lb = { .name = "app", .enabled = true, .steering.policy = steering_find(rows[i].policy) };
+        struct pool_census censuses[3] = { 0 };
+        struct load_balancer_standing standing;
+        for (unsigned p = 0; p < 3; p++)
+            censuses[p].at[rows[i].up[p] ? USABLE_HEALTHY : USABLE_LAST_RESORT] = 1;
+        load_balancer_stand(&lb, &list, censuses, NULL, &standing);
+        assert_string_equal(standing.reason, rows[i].reason);
+    }
+}
+
 static void a_pool_without_weight_is_none(void **state)
 {
     (void)state;
@@ -189,7 +221,7 @@ static void a_reason_that_is_too_long_is_cut(void **state)
                             { .name = "last", .enabled = true, .minimum_endpoints = 1 } };
     struct pool *const defaults[] = { &pools[0], &pools[1], &pools[2] };
     const struct pool_list list = { .pools = defaults, .n = 3 };
-    struct load_balancer lb = { .name = "app", .enabled = true };
+    struct load_balancer lb = { .name = "app", .enabled = true, .steering.policy = steering_find("off") };
     struct load_balancer_standing standing;
     struct pool_census censuses[] = { CENSUS(0, 0, 0, 1, 0, 0), CENSUS(0, 0, 0, 1, 0, 0), CENSUS(1, 0, 0, 0, 0, 0) };
     load_balancer_stand(&lb, &list, censuses, NULL, &standing);
@@ -363,6 +395,7 @@ int main(void)
         cmocka_unit_test(pool_announcements),
         cmocka_unit_test(load_balancer_standing),
         cmocka_unit_test(a_reason_that_is_too_long_is_cut),
+        cmocka_unit_test(where_requests_go_is_the_policys_matter),
         cmocka_unit_test(a_pool_without_weight_is_none),
         cmocka_unit_test(the_worse_of_two),
         cmocka_unit_test(load_balancer_announcements),
