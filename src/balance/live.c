@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(offsetof(struct endpoint_live, addresses_version) + sizeof(uint32_t) - offsetof(struct endpoint_live, window) <= 64 &&
+                   sizeof(struct endpoint_counts) == 64,
+               "each of the two is one cache line");
+
 static struct endpoint_live *allocate(unsigned workers)
 {
     size_t size = sizeof(struct endpoint_live) + workers * sizeof(struct endpoint_counts);
@@ -23,7 +27,8 @@ struct endpoint_live *endpoint_live_new(const char *id, unsigned workers)
     struct endpoint_live *live = allocate(workers);
 
     live->id = mem_copy_text(id);
-    live->workers = workers;
+    for (unsigned i = 0; i < workers; i++)
+        live->counts[i].workers = workers;
     atomic_init(&live->refs, 1);
     atomic_init(&live->weight_override, (double)NAN);
     atomic_init(&live->dialable, true);
@@ -172,7 +177,7 @@ uint32_t endpoint_in_flight(const struct endpoint_live *live)
 {
     uint32_t sum = 0;
 
-    for (unsigned i = 0; i < live->workers; i++)
+    for (unsigned i = 0; i < endpoint_workers(live); i++)
         sum += atomic_load_explicit(&live->counts[i].in_flight, memory_order_relaxed);
     return sum;
 }
@@ -181,7 +186,7 @@ uint32_t endpoint_open_connections(const struct endpoint_live *live)
 {
     uint32_t sum = 0;
 
-    for (unsigned i = 0; i < live->workers; i++)
+    for (unsigned i = 0; i < endpoint_workers(live); i++)
         sum += atomic_load_explicit(&live->counts[i].connections, memory_order_relaxed);
     return sum;
 }

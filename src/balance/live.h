@@ -16,7 +16,8 @@ enum admin_state { ADMIN_ENABLED, ADMIN_DRAINED, ADMIN_DISABLED };
 
 /* One cache line per worker, written by that worker only, summed on demand. */
 struct endpoint_counts {
-    _Alignas(64) _Atomic uint32_t in_flight;
+    _Alignas(64) uint32_t workers;    /* of how many the endpoint has such counts: sums need no other line */
+    _Atomic uint32_t in_flight;
     _Atomic uint32_t connections;     /* open to the endpoint, idle ones included */
     _Atomic uint64_t requests;        /* sent */
     _Atomic uint64_t failures;        /* what passive health counts */
@@ -38,36 +39,37 @@ struct stretch {
 #define STRETCH_OPEN INT64_MAX
 enum { STRETCHES_KEPT = 4 };
 
-/* What a request touches stands on three cache lines: what all read and hardly anyone writes, what the workers write by turns, and
- * each worker's own counts. */
+/* What a request touches stands on two cache lines: what the workers read and write by turns, and each worker's own counts. */
 struct endpoint_live {
     char *id;
     _Atomic unsigned refs;
-    unsigned workers;
 
     /* control thread writes */
+    _Atomic uint32_t stretch;         /* number of the current or last one */
     _Atomic double weight_override;   /* NaN: none */
-    _Atomic double probe_latency_s;   /* NaN: unknown */
     _Atomic nsec_t slow_start_from;   /* the last return from being down, ejected, drained or disabled; 0: none yet */
     _Atomic nsec_t admin_since;       /* when `admin` changed; 0: never */
-    _Atomic uint32_t stretch;         /* number of the current or last one */
-    _Atomic uint32_t addresses_version; /* moves with `addresses`, so that kept connections to former ones are not used any more */
+    _Atomic nsec_t clean_since;       /* from when on the next clean period counts */
     _Atomic uint8_t health;           /* enum health: the monitors' verdict; by endpoint_set_health */
     _Atomic uint8_t admin;            /* enum admin_state: the operator's word at run time; by endpoint_set_admin */
     _Atomic bool dialable;            /* false: the name has no address, or none that can be reached */
     _Atomic bool kept_out;            /* not dialable because its tunnel's rules differ from its pool's, which has "identical" */
     _Atomic bool resolving;           /* the name has had no answer yet, neither good nor bad: not dialable, which says nothing */
 
-    /* any worker writes, by compare-and-swap */
+    /* any worker writes */
+    _Atomic uint8_t ejected_for;      /* enum reason of the last failure before it */
+    _Atomic uint32_t address_turn;    /* which address the next connection begins with; moves on failure */
+
+    /* Read or written with each request. Any worker writes, by compare-and-swap: */
     _Alignas(64) struct outlier_window window;
     _Atomic nsec_t ejected_until;     /* 0: not ejected */
-    _Atomic nsec_t clean_since;       /* control: from when on the next clean period counts */
     _Atomic double latency_s;         /* peak EWMA of time to first byte; NaN: unknown */
     _Atomic nsec_t latency_at;
     _Atomic uint32_t consecutive_failures;
     _Atomic uint32_t ejections;       /* in a row, for the back-off; decays by one per clean period */
-    _Atomic uint32_t address_turn;    /* which address the next connection begins with; moves on failure */
-    _Atomic uint8_t ejected_for;      /* enum reason of the last failure before it */
+    /* the control thread: */
+    _Atomic double probe_latency_s;   /* NaN: unknown */
+    _Atomic uint32_t addresses_version; /* moves with `addresses`, so that kept connections to former ones are not used any more */
 
     struct stretch stretches[STRETCHES_KEPT]; /* the last ones in service; by endpoint_note_return and endpoint_note_loss */
 
@@ -93,7 +95,6 @@ bool endpoint_set_admin(struct endpoint_live *, enum admin_state, nsec_t now);
  * after the other. */
 static inline void endpoint_prefetch(const struct endpoint_live *live, unsigned worker)
 {
-    __builtin_prefetch(live, 0);
     __builtin_prefetch(&live->window, 1);
     __builtin_prefetch(&live->counts[worker], 1);
 }
@@ -109,6 +110,10 @@ nsec_t endpoint_usable_since(const struct endpoint_live *);
 /* Was it in service in the moment before `instant`? As far back as stretches are kept. */
 bool endpoint_was_in_service(const struct endpoint_live *, nsec_t instant);
 
+static inline unsigned endpoint_workers(const struct endpoint_live *live)
+{
+    return live->counts[0].workers;
+}
 /* Sums over the workers. */
 uint32_t endpoint_in_flight(const struct endpoint_live *);
 uint32_t endpoint_open_connections(const struct endpoint_live *);

@@ -234,7 +234,7 @@ static void settle_load_balancer(struct control *control, struct load_balancer_r
 static uint64_t good_answers(const struct endpoint_live *live)
 {
     uint64_t sent = 0, failed = endpoint_in_flight(live);
-    for (unsigned i = 0; i < live->workers; i++) {
+    for (unsigned i = 0; i < endpoint_workers(live); i++) {
         sent += atomic_load_explicit(&live->counts[i].requests, memory_order_relaxed);
         failed += atomic_load_explicit(&live->counts[i].failures, memory_order_relaxed);
     }

@@ -44,7 +44,7 @@ void totals_histogram(const struct control *c, size_t offset, struct histogram_t
 void totals_endpoint(const struct endpoint_live *live, struct endpoint_totals *out)
 {
     *out = (struct endpoint_totals){ 0 };
-    for (unsigned i = 0; i < live->workers; i++) {
+    for (unsigned i = 0; i < endpoint_workers(live); i++) {
         const struct endpoint_counts *n = &live->counts[i];
         out->in_flight += atomic_load_explicit(&n->in_flight, memory_order_relaxed);
         out->connections += atomic_load_explicit(&n->connections, memory_order_relaxed);

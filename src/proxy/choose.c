@@ -360,6 +360,17 @@ static void unstrike(struct group *g, size_t i)
     g->struck_out[i / 64] &= ~(UINT64_C(1) << (i % 64));
 }
 
+/* What comes next looks at the endpoint from all sides: of many, all of it at once. */
+static void prefetch(const struct group *g, const struct tables *t, size_t i)
+{
+    const struct member *m = &g->members[i];
+    endpoint_prefetch(m->live, g->worker->options.index);
+    upstream_pool_prefetch(m->upstreams);
+    __builtin_prefetch(&g->pool->endpoints[i]);
+    __builtin_prefetch(&t->candidates[i]);
+    __builtin_prefetch(&t->standings[i]);
+}
+
 static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t, struct explain_step *step)
 {
     const struct place *place = locate(ex);
@@ -377,6 +388,8 @@ static size_t ask_policy(struct exchange *ex, struct group *g, struct tables *t,
     if (keyed)
         request.key = ex->session.key;
     size_t chosen = policy->choose(keyed ? keyed : t->state, &request, &view.steering, scores);
+    if (g->kind == GROUP_POOL && chosen != STEERING_NONE)
+        prefetch(g, t, chosen);
     explain_asked(step, policy, keyed != NULL, scores, chosen);
     return chosen;
 }
@@ -392,15 +405,6 @@ static void commit(const struct exchange *ex, struct group *g, struct tables *t,
 static bool is_full(const struct endpoint_live *live, unsigned max_in_flight)
 {
     return max_in_flight && endpoint_in_flight(live) >= max_in_flight;
-}
-
-/* What the request touches next, all at once. */
-static void prefetch(const struct group *g, size_t i)
-{
-    const struct member *m = &g->members[i];
-    endpoint_prefetch(m->live, g->worker->options.index);
-    upstream_pool_prefetch(m->upstreams);
-    __builtin_prefetch(&g->pool->endpoints[i]);
 }
 
 static bool was_tried(const struct exchange *ex, const struct endpoint *e)
@@ -435,7 +439,6 @@ static const struct endpoint *choose_endpoint(struct exchange *ex, const struct 
             passed_over++;
         } else {
             chosen = &pool->endpoints[i];
-            prefetch(g, i);
             commit(ex, g, t, i);
         }
     }

@@ -149,6 +149,8 @@ static enum upstream_want wanted_connection(const struct exchange *ex, enum upst
 void exchange_try_endpoint(struct exchange *ex, enum upstream_want want)
 {
     struct upstream_pool *pool = ex->only ? ex->only_pool : ex->snapshot->upstreams[ex->endpoint->index];
+    if (pool)
+        upstream_pool_prefetch_next(pool);
     exchange_rewind_body(ex);
     hold_endpoint(ex);
     ex->times.chosen = worker_now(ex->worker);

@@ -275,7 +275,8 @@ static bool take_head(struct upstream *u)
     u->keep_alive = message.keep_alive;
     u->reading = (uint8_t)message.body;
     u->body_left = message.length;
-    u->decoder = (struct chunk_decoder){ 0 };
+    if (message.body == BODY_CHUNKED)
+        u->decoder = (struct chunk_decoder){ 0 };
     if (u->head->status == 101) {
         if (!u->request_done) {
             upstream_fail(u, REASON_MALFORMED, "switched protocols before the request was complete");
@@ -588,10 +589,18 @@ static void writable(struct upstream *u)
         settle(u);
 }
 
+/* Since the request was sent others were served: what the response touches is fetched while the kernel hands it out. */
+static void prefetch(const struct upstream *u)
+{
+    upstream_prefetch(u);
+    endpoint_prefetch(u->pool->live, upstream_worker(u)->options.index);
+}
+
 void upstream_on_io(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
     struct upstream *u = CONTAINER_OF(io, struct upstream, stream.io);
+    prefetch(u);
     switch ((enum upstream_state)u->state) {
     case UPSTREAM_DIALLING: upstream_on_unix_connected(u); return;
     case UPSTREAM_HANDSHAKE: upstream_shake_hands(u); return;

@@ -16,6 +16,8 @@ struct upstream_pool *upstream_pool_ref_for(struct upstream_pool *, const struct
 void upstream_pool_unref(struct upstream_pool *);
 /* Begins to fetch it: it is about to be asked for a connection. */
 void upstream_pool_prefetch(const struct upstream_pool *);
+/* The same for the connection that it would give. */
+void upstream_pool_prefetch_next(const struct upstream_pool *);
 /* Closes what is idle. */
 void upstream_pool_close_idle(struct upstream_pool *);
 

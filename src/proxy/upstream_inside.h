@@ -16,35 +16,27 @@ enum upstream_state {
     UPSTREAM_CLOSED
 };
 
+enum { UPSTREAM_LINE = 64 }; /* of memory */
+
+/* With many endpoints none of this is in the nearer caches when its turn comes. So what each request touches stands together: a pool's first
+ * line, and all of a connection before `dialling`. */
 struct upstream_pool {
-    struct worker *worker;
+    _Alignas(UPSTREAM_LINE) struct worker *worker;
     struct endpoint_live *live;
-    uint64_t dial_hash;
+    struct upstream *recent;  /* the idle one that was used last; NULL: it is in use */
+    struct list idle;         /* those before it, the most recently used first: left alone while one is enough */
+    nsec_t idle_time;         /* shorter while connections turn out to be closed when they are used again */
+    unsigned n_idle;
     unsigned users;           /* configurations that name it; none: nothing is kept any more */
     unsigned refs;            /* those and the connections */
-    unsigned n_idle;
-    struct list idle;         /* the most recently used first */
-    nsec_t idle_time;         /* shorter while connections turn out to be closed when they are used again */
+    uint64_t dial_hash;
     SSL_SESSION *session;     /* the newest, to be resumed by the next connection */
 };
 
 struct upstream {
-    struct stream stream;
-    struct timer timer;
-    struct soon soon;         /* reads on, or gives on what was read, without waiting for the socket */
-    struct list link;         /* on the pool's idle list, or the worker's list of busy or dead ones */
+    _Alignas(UPSTREAM_LINE) struct stream stream;
     struct upstream_pool *pool;
     struct exchange *exchange;
-    struct http_head *head;   /* while a response is awaited */
-    struct buffer *in;        /* [start, end) is payload not taken yet, or the part of a head */
-    struct h1_out out;
-    struct dialling *dialling; /* while connecting to an address */
-    SSL *ssl;                 /* made before dialling; the stream's afterwards */
-    char *tls_name;           /* the name verified, where it follows the request's host; NULL: always the same */
-    nsec_t born, connected, secured, expires;
-    uint64_t body_left;
-    struct http_parser parser;
-    struct chunk_decoder decoder;
     uint32_t requests, requests_max;
     uint8_t state;
     uint8_t reading;          /* enum http_body of the response */
@@ -59,10 +51,24 @@ struct upstream {
     bool blocked;             /* the client's side has no room */
     bool alone;               /* carries an upgrade: not for others */
     bool large_reads;
-    uint8_t interims;
-    struct address address;
-    uint32_t addresses_version; /* of the endpoint's addresses when `address` was last seen among them */
     bool over_unix;
+    uint8_t interims;
+    struct http_head *head;   /* while a response is awaited */
+    struct buffer *in;        /* [start, end) is payload not taken yet, or the part of a head */
+    struct list link;         /* on the worker's list of busy or dead ones, or the pool's idle list; on none: the recent one */
+    uint32_t addresses_version; /* of the endpoint's addresses when `address` was last seen among them */
+    struct http_parser parser;
+    uint64_t body_left;
+    nsec_t expires;
+    char *tls_name;           /* the name verified, where it follows the request's host; NULL: always the same */
+    struct timer timer;
+    struct soon soon;         /* reads on, or gives on what was read, without waiting for the socket */
+    struct h1_out out;
+    struct dialling *dialling; /* while connecting to an address */
+    SSL *ssl;                 /* made before dialling; the stream's afterwards */
+    nsec_t born, connected, secured;
+    struct chunk_decoder decoder; /* of a chunked response */
+    struct address address;
 };
 
 static inline struct worker *upstream_worker(const struct upstream *u)
@@ -122,6 +128,8 @@ void upstream_keep_idle(struct upstream *);
 void upstream_leave_idle(struct upstream *);
 /* One that leads where the exchange has to go, on no list any more; NULL: none. Closes those it finds to be of no use. */
 struct upstream *upstream_take_idle(struct upstream_pool *, const struct exchange *, enum upstream_want);
+/* Begins to fetch what a request touches of it. */
+void upstream_prefetch(const struct upstream *);
 /* Kept connections that turn out closed say that we keep them for too long. */
 void upstream_note_reuse_race(struct upstream *);
 

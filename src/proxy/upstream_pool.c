@@ -2,16 +2,15 @@
 
 #include <errno.h>
 
-enum {
-    IDLE_MAX = 512, /* kept per worker and endpoint; the one idle for longest goes first */
-    CACHE_LINE = 64,
-};
+enum { IDLE_MAX = 512 }; /* kept per worker and endpoint; the one idle for longest goes first */
 #define IDLE_TIME_MAX (60 * NSEC_PER_SEC)
 #define IDLE_TIME_MIN NSEC_PER_SEC
 
+_Static_assert(offsetof(struct upstream_pool, refs) + sizeof(unsigned) <= UPSTREAM_LINE, "what a request touches is one cache line");
+
 struct upstream_pool *upstream_pool_new(struct worker *w, const struct endpoint *e)
 {
-    struct upstream_pool *pool = calloc(1, sizeof *pool);
+    struct upstream_pool *pool = aligned_alloc(_Alignof(struct upstream_pool), sizeof *pool);
     if (!pool)
         return NULL;
     *pool = (struct upstream_pool){ .worker = w, .live = endpoint_live_ref(e->live), .dial_hash = e->dial_hash, .users = 1, .refs = 1, .idle_time = IDLE_TIME_MAX };
@@ -31,13 +30,43 @@ struct upstream_pool *upstream_pool_ref_for(struct upstream_pool *pool, const st
 void upstream_pool_prefetch(const struct upstream_pool *pool)
 {
     __builtin_prefetch(pool, 1);
-    __builtin_prefetch(&pool->session, 1);
+}
+
+void upstream_prefetch(const struct upstream *u)
+{
+    for (size_t i = 0; i < offsetof(struct upstream, dialling); i += UPSTREAM_LINE)
+        __builtin_prefetch((const char *)u + i, 1);
+}
+
+/* Of the list of those that are not the recent one: what follows a link of it, or its head. */
+static struct upstream *listed_after(const struct upstream_pool *pool, const struct list *link)
+{
+    return link->next == &pool->idle ? NULL : CONTAINER_OF(link->next, struct upstream, link);
+}
+
+static struct upstream *first_idle(const struct upstream_pool *pool)
+{
+    return pool->recent ? pool->recent : listed_after(pool, &pool->idle);
+}
+
+static struct upstream *next_idle(const struct upstream_pool *pool, const struct upstream *u)
+{
+    return listed_after(pool, u == pool->recent ? &pool->idle : &u->link);
+}
+
+void upstream_pool_prefetch_next(const struct upstream_pool *pool)
+{
+    const struct upstream *u = first_idle(pool);
+    if (u)
+        upstream_prefetch(u);
 }
 
 void upstream_pool_close_idle(struct upstream_pool *pool)
 {
-    LIST_FOR_EACH(node, &pool->idle)
-        upstream_close(upstream_of_link(node));
+    for (struct upstream *u = first_idle(pool), *next; u; u = next) {
+        next = next_idle(pool, u);
+        upstream_close(u);
+    }
 }
 
 void upstream_pool_release(struct upstream_pool *pool)
@@ -64,15 +93,20 @@ void upstream_keep_idle(struct upstream *u)
     if (pool->n_idle >= IDLE_MAX)
         upstream_close(upstream_of_link(pool->idle.prev));
     list_remove(&u->link);
+    if (pool->recent)
+        list_push_front(&pool->idle, &pool->recent->link);
+    pool->recent = u;
     upstream_set_state(u, UPSTREAM_IDLE);
-    list_push_front(&pool->idle, &u->link);
     pool->n_idle++;
 }
 
 void upstream_leave_idle(struct upstream *u)
 {
+    struct upstream_pool *pool = u->pool;
     if (u->state == UPSTREAM_IDLE)
-        u->pool->n_idle--;
+        pool->n_idle--;
+    if (pool->recent == u)
+        pool->recent = NULL;
     list_remove(&u->link);
 }
 
@@ -116,19 +150,10 @@ static bool leads_there_still(struct upstream *u)
     return false;
 }
 
-/* All of it at once: of many connections, the one whose turn it is has mostly left the nearer caches. */
-static void prefetch(const struct upstream *u)
-{
-    for (size_t i = 0; i < sizeof *u; i += CACHE_LINE)
-        __builtin_prefetch((const char *)u + i, 1);
-}
-
 struct upstream *upstream_take_idle(struct upstream_pool *pool, const struct exchange *ex, enum upstream_want want)
 {
-    LIST_FOR_EACH(node, &pool->idle)
-    {
-        struct upstream *u = CONTAINER_OF(node, struct upstream, link);
-        prefetch(u);
+    for (struct upstream *u = first_idle(pool), *next; u; u = next) {
+        next = next_idle(pool, u);
         if (!serves_name(u, ex))
             continue;
         if (!leads_there_still(u)) {

@@ -7,6 +7,7 @@ import time
 import pytest
 from client import Cut, request_bytes, wait_until
 from origin import HANG, Gate
+from wire import answer
 
 SHORT = "400ms"
 
@@ -211,6 +212,58 @@ def test_answer_before_the_body_ends_the_connection_after_it(serve, origin):
         connection.send(request_bytes("GET", "/smuggled"))
         assert connection.ended()
     assert not origin.seen("/smuggled")
+
+
+# --- connections to an endpoint, kept ---
+
+def keep_idle(daemon, origin, order):
+    """As many connections as there are names in `order`, the first made the first to have its answer: their numbers, in that order."""
+    gates = {name: Gate() for name in order}
+    clients = {}
+    for name, gate in gates.items():
+        origin.script(f"/{name}", gate, answer(200))
+        clients[name] = daemon.connect().send(request_bytes("GET", f"/{name}"))
+        wait_until(lambda gate=gate: gate.waiting)
+    for name in reversed(order):
+        gates[name].open()
+        assert clients[name].read_response().status == 200
+        clients[name].close()
+    return [origin.seen(f"/{name}")[0].connection for name in order]
+
+
+def used_for(daemon, origin, path):
+    assert daemon.get(path).status == 200
+    return origin.seen(path)[-1].connection
+
+
+def test_the_kept_connection_used_last_is_used_next(serve, origin):
+    daemon = serve(origin, workers=1)
+    last, before, first = keep_idle(daemon, origin, ["a", "b", "c"])
+    assert len({last, before, first}) == 3
+    assert [used_for(daemon, origin, "/again") for _ in range(3)] == [last] * 3
+    gate = Gate()
+    origin.script("/wait", gate, answer(200))
+    with daemon.connect() as busy:
+        busy.send(request_bytes("GET", "/wait"))
+        wait_until(lambda: gate.waiting)
+        assert used_for(daemon, origin, "/beside") == before
+        gate.open()
+        assert busy.read_response().status == 200
+    assert origin.seen("/wait")[0].connection == last
+    origin.script("/end", answer(200, b"", [("Connection", "close")]))
+    assert [used_for(daemon, origin, "/end") for _ in range(3)] == [last, before, first]
+    assert used_for(daemon, origin, "/again") not in (last, before, first)
+
+
+def test_kept_connections_close_when_their_endpoint_is_gone(serve, make_origin):
+    old, new = make_origin("old"), make_origin("new")
+    daemon = serve(old, workers=1)
+    keep_idle(daemon, old, ["a", "b", "c"])
+    daemon.settings["pools"][0]["endpoints"][0]["address"] = new.url
+    daemon.write()
+    assert daemon.reload().returncode == 0
+    wait_until(lambda: not old.open)
+    assert daemon.get().body == b"new\n"
 
 
 # --- stopping ---

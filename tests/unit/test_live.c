@@ -215,7 +215,7 @@ static void test_a_copy_is_nobody_elses(void **state)
     atomic_store(&live->counts[2].connections, 6);
     copy = endpoint_live_copy(live);
     assert_string_equal(copy->id, "p/e");
-    assert_int_equal(copy->workers, 1);
+    assert_int_equal(copy->counts[0].workers, 1);
     assert_true(atomic_load(&copy->health) == HEALTH_UP && atomic_load(&copy->ejected_until) == 77);
     assert_true(atomic_load(&copy->weight_override) == 0.5 && atomic_load(&copy->latency_s) == 0.25);
     assert_int_equal(endpoint_usable_since(copy), 9);
