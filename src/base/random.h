@@ -12,6 +12,10 @@ struct random {
 /* From the kernel; ends the process if it has none. */
 void random_bytes(void *out, size_t n);
 
+/* Until it ends, this thread gets the same bytes with each call: for trials that must begin alike in whatever order, and have no secrets. */
+void random_rehearse(uint64_t seed);
+void random_end_rehearsal(void);
+
 static inline void random_seed(struct random *r)
 {
     random_bytes(&r->state, sizeof r->state);

@@ -49,16 +49,26 @@ char *format_age(nsec_t since, nsec_t now, char out[static FORMAT_AGE_SIZE])
     return out;
 }
 
-void format_add_milliseconds(struct table *t, const json_t *milliseconds)
+static void add_milliseconds(struct table *t, const char *before, const json_t *milliseconds)
 {
     double ms = json_number_value(milliseconds);
 
     if (!json_is_number(milliseconds))
         table_add(t, TONE_PLAIN, NULL);
     else if (ms >= 1000)
-        table_addf(t, TONE_PLAIN, "%.2f s", ms / 1000);
+        table_addf(t, TONE_PLAIN, "%s%.2f s", before, ms / 1000);
     else
-        table_addf(t, TONE_PLAIN, "%.*f ms", ms >= 100 ? 0 : ms >= 10 ? 1 : 2, ms);
+        table_addf(t, TONE_PLAIN, "%s%.*f ms", before, ms >= 100 ? 0 : ms >= 10 ? 1 : 2, ms);
+}
+
+void format_add_milliseconds(struct table *t, const json_t *milliseconds)
+{
+    add_milliseconds(t, "", milliseconds);
+}
+
+void format_add_guessed_milliseconds(struct table *t, const json_t *milliseconds)
+{
+    add_milliseconds(t, "~", milliseconds);
 }
 
 void format_add_count(struct table *t, const json_t *count)

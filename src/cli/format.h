@@ -22,6 +22,8 @@ char *format_age(nsec_t since, nsec_t now, char out[static FORMAT_AGE_SIZE]);
 
 /* Milliseconds with as many digits as mean something: "0.43 ms", "12.3 ms", "1.20 s". The cell is "-" if it is no number. */
 void format_add_milliseconds(struct table *, const json_t *milliseconds);
+/* "~50.0 ms" */
+void format_add_guessed_milliseconds(struct table *, const json_t *milliseconds);
 void format_add_count(struct table *, const json_t *count);
 
 /* "a, b, c" */

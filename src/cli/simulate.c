@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLE_SIZE_MAX = LOCAL_BODY_MAX - 64 * 1024 }; /* the rest of the question needs room too */
+enum { NAMES_SHOWN = 4, SAMPLE_SIZE_MAX = LOCAL_BODY_MAX - 64 * 1024 }; /* the rest of the question needs room too */
 
 struct options {
     struct client_options client;
@@ -46,7 +46,7 @@ static const struct table_column share_columns[] = {
     { "LOAD BALANCER", ALIGN_LEFT }, { "ENDPOINT", ALIGN_LEFT }, { "NOW", ALIGN_RIGHT }, { "THEN", ALIGN_RIGHT }, { "CHANGE", ALIGN_RIGHT },
 };
 static const struct table_column load_columns[] = {
-    { "ENDPOINT", ALIGN_LEFT }, { "REQUESTS/S", ALIGN_RIGHT }, { "THEN", ALIGN_RIGHT }, { "LATENCY", ALIGN_RIGHT }, { "IN FLIGHT THEN", ALIGN_RIGHT },
+    { "ENDPOINT", ALIGN_LEFT }, { "REQ/S NOW", ALIGN_RIGHT }, { "THEN", ALIGN_RIGHT }, { "LATENCY", ALIGN_RIGHT }, { "IN FLIGHT THEN", ALIGN_RIGHT },
     { "AT MOST", ALIGN_RIGHT }, { "MAX", ALIGN_RIGHT },
 };
 
@@ -141,18 +141,24 @@ static void add_whole(struct table *t, const json_t *value)
         table_add(t, TONE_PLAIN, NULL);
 }
 
+static bool is_guess(const json_t *e)
+{
+    return strcmp(format_string(e, "latency_from"), "traffic") != 0;
+}
+
 static void add_load(struct table *t, const json_t *e)
 {
     const json_t *rate = json_object_get(e, "requests_per_second");
-    bool measured = json_is_number(json_object_get(rate, "measured"));
     const char *assumed = format_string(e, "assumed");
     table_addf(t, TONE_PLAIN, "%s%s%s%s", format_string(e, "endpoint"), assumed ? " (" : "", assumed ? assumed : "", assumed ? ")" : "");
-    add_rate(t, json_object_get(rate, measured ? "measured" : "now"));
+    add_rate(t, json_object_get(rate, "now"));
     add_rate(t, json_object_get(rate, "then"));
-    if (json_is_true(json_object_get(e, "latency_known")))
-        format_add_milliseconds(t, json_object_get(e, "latency_ms"));
-    else
+    if (is_guess(e) && assumed)
         table_add(t, TONE_PLAIN, NULL);
+    else if (is_guess(e))
+        format_add_guessed_milliseconds(t, json_object_get(e, "latency_ms"));
+    else
+        format_add_milliseconds(t, json_object_get(e, "latency_ms"));
     add_rate(t, json_object_get(json_object_get(e, "in_flight"), "then"));
     add_whole(t, json_object_get(json_object_get(e, "most_in_flight"), "then"));
     if (json_is_integer(json_object_get(e, "max_in_flight")))
@@ -162,27 +168,49 @@ static void add_load(struct table *t, const json_t *e)
         table_add(t, TONE_PLAIN, NULL);
 }
 
+/* The first of them, where they are many. */
+static void add_list(struct text *out, const json_t *names)
+{
+    size_t n = json_array_size(names), shown = n > NAMES_SHOWN + 1 ? NAMES_SHOWN : n;
+    for (size_t i = 0; i < shown; i++)
+        text_addf(out, "%s%s", i == 0 ? "" : i + 1 == n ? " and " : ", ", json_string_value(json_array_get(names, i)));
+    if (shown < n)
+        text_addf(out, " and %zu more", n - shown);
+}
+
 static void add_names(struct text *out, const json_t *names, const char *state)
 {
-    char *list = format_list(names);
-    if (json_array_size(names))
-        text_addf(out, "%s%s %s %s", out->n ? ", and " : "If ", list, json_array_size(names) == 1 ? "is" : "are", state);
-    free(list);
+    if (!json_array_size(names))
+        return;
+    text_add(out, out->n ? ", and " : "If ");
+    add_list(out, names);
+    text_addf(out, " %s %s", json_array_size(names) == 1 ? "is" : "are", state);
+}
+
+static bool has_rate(const json_t *answer)
+{
+    return number(json_object_get(answer, "rate"), "requests_per_second") > 0;
+}
+
+static void add_rate_words(struct text *out, const json_t *rate)
+{
+    double per_second = number(rate, "requests_per_second");
+    bool measured = json_is_number(json_object_get(rate, "measured_over_s"));
+    if (per_second > 0)
+        text_addf(out, " at %.*f per second%s.\n", per_second < 10 ? 1 : 0, per_second, measured ? ", as measured" : "");
+    else
+        text_addf(out, ".\n%s each is over before the next comes.\n", measured ? "There is no traffic at the moment:" : "Without a rate (--rate)");
 }
 
 static void print_heading(const json_t *answer)
 {
-    const json_t *sample = json_object_get(answer, "sample"), *rate = json_object_get(answer, "rate");
+    const json_t *sample = json_object_get(answer, "sample");
+    bool given = strcmp(format_string(sample, "source"), "given") == 0;
     struct text text = { 0 };
     add_names(&text, json_object_get(answer, "down"), "down");
     add_names(&text, json_object_get(answer, "drained"), "drained");
-    text_addf(&text, ": %.0f requests of %.0f %s clients", number(json_object_get(sample, "requests"), "then"), number(sample, "clients"),
-              strcmp(format_string(sample, "source"), "given") == 0 ? "given" : "made-up");
-    if (json_is_number(json_object_get(rate, "requests_per_second")))
-        text_addf(&text, ", %.4g requests/s%s", number(rate, "requests_per_second"), json_is_number(json_object_get(rate, "measured_over_s")) ? " as measured" : "");
-    else
-        text_add(&text, ", no traffic at the moment: each is over before the next comes");
-    text_add(&text, "\n");
+    text_addf(&text, ":\n%.0f requests of %.0f %s", number(json_object_get(sample, "requests"), "then"), number(sample, "clients"), given ? "lines of the sample" : "made-up clients");
+    add_rate_words(&text, json_object_get(answer, "rate"));
     if (!json_is_true(json_object_get(answer, "complete")))
         text_add(&text, "It took too long and was ended early: ask for fewer with --requests.\n");
     text_add(&text, "\n");
@@ -195,8 +223,8 @@ static void note_pool(struct text *out, const json_t *pool)
         return;
     text_addf(out, "Pool %s: %s -> %s, ", format_string(pool, "pool"), format_string(pool, "state_now"), format_string(pool, "state_then"));
     terminal_add_text(out, slice_of(format_string(pool, "reason_then")), 0);
-    if (json_is_true(json_object_get(pool, "falls_below_minimum")))
-        text_addf(out, ": below its minimum of %.0f, no more is sent to it", number(pool, "minimum_endpoints"));
+    if (json_is_true(json_object_get(pool, "falls_below_minimum")) && number(pool, "minimum_endpoints") > 1)
+        text_addf(out, ": below its minimum of %.0f", number(pool, "minimum_endpoints"));
     text_add(out, "\n");
 }
 
@@ -218,16 +246,62 @@ static void note_balancer(struct text *out, const json_t *lb)
     text_add(out, "\n");
 }
 
+static bool shows_guess(const json_t *e)
+{
+    return is_guess(e) && !format_string(e, "assumed");
+}
+
+/* Below the table that has them. */
+static void note_guesses(struct text *out, const json_t *endpoints)
+{
+    const json_t *e;
+    size_t i;
+    json_array_foreach (endpoints, i, e)
+        if (shows_guess(e)) {
+            text_add(out, "~ No request to it was timed: a guess from its probes and from other endpoints.\n");
+            return;
+        }
+}
+
+static void note_out_already(struct text *out, const json_t *endpoints)
+{
+    json_t *names = json_array();
+    const json_t *e;
+    size_t i;
+    json_array_foreach (endpoints, i, e)
+        if (format_string(e, "assumed") && json_is_true(json_object_get(e, "out_already")))
+            json_array_append(names, json_object_get(e, "endpoint"));
+    if (json_array_size(names)) {
+        add_list(out, names);
+        text_addf(out, " %s out of service already.\n", json_array_size(names) == 1 ? "is" : "are");
+    }
+    json_decref(names);
+}
+
+/* Requests that no load balancer's rows speak of. */
+static void note_strays(struct text *out, const json_t *outcomes)
+{
+    double none = number(json_object_get(outcomes, "no_load_balancer"), "then"), malformed = number(json_object_get(outcomes, "malformed"), "then");
+    if (none > 0)
+        text_addf(out, "%.1f %% of these requests are for hosts of no load balancer (404).\n", none * 100);
+    if (malformed > 0)
+        text_addf(out, "%.1f %% of these requests are such as no client can send.\n", malformed * 100);
+}
+
 static void print_notes(const json_t *answer)
 {
-    const json_t *one, *unanswered = json_object_get(answer, "unanswered");
+    const json_t *one, *unanswered = json_object_get(answer, "unanswered"), *endpoints = json_object_get(answer, "endpoints");
     struct text text = { 0 };
     size_t i;
+    if (has_rate(answer))
+        note_guesses(&text, endpoints);
     text_add(&text, "\n");
+    note_out_already(&text, endpoints);
     json_array_foreach (json_object_get(answer, "pools"), i, one)
         note_pool(&text, one);
     json_array_foreach (json_object_get(answer, "load_balancers"), i, one)
         note_balancer(&text, one);
+    note_strays(&text, json_object_get(answer, "outcomes"));
     if (number(unanswered, "then") > 0)
         text_addf(&text, "%.1f %% of these requests would have no answer from any endpoint (now: %.1f %%).\n", number(unanswered, "then") * 100,
                   number(unanswered, "now") * 100);
@@ -240,8 +314,10 @@ static void print_answer(const json_t *answer)
 {
     print_heading(answer);
     print_shares(answer);
-    putchar('\n');
-    format_print_table(load_columns, sizeof load_columns / sizeof *load_columns, json_object_get(answer, "endpoints"), add_load, "");
+    if (has_rate(answer)) {
+        putchar('\n');
+        format_print_table(load_columns, sizeof load_columns / sizeof *load_columns, json_object_get(answer, "endpoints"), add_load, "");
+    }
     print_notes(answer);
 }
 
@@ -369,7 +445,9 @@ static int run(const struct command *self, const void *arg, char *const *operand
         return EXIT_USAGE;
     int result = o->config ? ask_nobody(o, question, &answer) : ask_daemon(o, question, &answer);
     json_decref(question);
-    if (result == EXIT_YES) {
+    if (result == EXIT_NO) { /* which is an answer here, and there is none */
+        result = EXIT_USAGE;
+    } else if (result == EXIT_YES) {
         result = number(json_object_get(answer, "unanswered"), "then") > 0 ? EXIT_NO : EXIT_YES;
         if (o->json)
             format_print_json(json_incref(answer));
@@ -386,7 +464,7 @@ const struct command simulate_command = {
     .operands_max = OPTION_VALUES_MAX,
     .help = "what would become of the traffic if endpoints were lost or drained",
     .notes = "Each NAME is lost, as with --down. Requests that nobody sent are led through what directs and chooses for others, in a copy of the daemon's "
-             "state: nothing is counted. Exit status 1 if some would find no endpoint.",
+             "state: nothing is counted. Exit status 1 if some would find no endpoint, 2 if there is no answer.",
     .options = rows,
     .options_size = sizeof(struct options),
     .run = run,

@@ -15,6 +15,11 @@ static const char *const outcome_names[] = {
 };
 _Static_assert(sizeof outcome_names / sizeof *outcome_names == SIMULATED_OUTCOMES, "a name for each");
 
+static const char *const latency_names[] = {
+    [LATENCY_OF_TRAFFIC] = "traffic", [LATENCY_OF_PROBES] = "probes", [LATENCY_OF_OTHERS] = "others", [LATENCY_ASSUMED] = "assumed",
+};
+_Static_assert(sizeof latency_names / sizeof *latency_names == SIMULATED_LATENCIES, "a name for each");
+
 static double share(unsigned n, unsigned of)
 {
     return of ? (double)n / of : 0;
@@ -164,8 +169,9 @@ static json_t *endpoint_json(const struct simulation *x, const struct simulation
     bool known = x->rate > 0;
     json_t *rate = both_if(known, now, then);
     json_object_set_new(rate, "measured", terms->traffic ? json_real(terms->traffic[e->index]) : json_null());
-    return json_pack("{s:s, s:o, s:o, s:f, s:b, s:o, s:o, s:o, s:b}", "endpoint", e->id, "assumed", status_text_json(assumed(s)), "requests_per_second", rate,
-                     "latency_ms", s->latency_s * 1000, "latency_known", (int)s->latency_is_known, "in_flight",
+    return json_pack("{s:s, s:o, s:b, s:o, s:f, s:s, s:o, s:o, s:o, s:b}", "endpoint", e->id, "assumed", status_text_json(assumed(s)), "out_already",
+                     (int)s->was_out, "requests_per_second", rate,
+                     "latency_ms", s->latency_s * 1000, "latency_from", latency_names[s->latency_from], "in_flight",
                      both_if(known, now * s->latency_s, then * s->latency_s), "most_in_flight",
                      both_if(known, s->most_in_flight[SIMULATED_NOW], s->most_in_flight[SIMULATED_THEN]), "max_in_flight",
                      e->max_in_flight ? json_integer(e->max_in_flight) : json_null(), "full_then",

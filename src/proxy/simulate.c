@@ -1,6 +1,7 @@
 #include "proxy/simulate.h"
 
 #include "balance/latency.h"
+#include "balance/outlier.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/affinity.h"
@@ -17,8 +18,9 @@ enum {
     UNQUEUED_MAX = 4,  /* waiting requests that look again when one has left */
     CLOCK_EVERY = 256, /* requests between two looks at the clock on the wall */
 };
-static const double GUESSED_LATENCY_S = 0.05;
+static const double ASSUMED_LATENCY_S = 0.05;
 #define IDLE_GAP (10 * NSEC_PER_MSEC) /* between two requests where there is no rate */
+#define FOR_GOOD (INT64_MAX / 2)
 
 /* What became of one request. */
 struct fate {
@@ -49,8 +51,9 @@ struct run {
     nsec_t wall;          /* what the made-up time began at, on the wall */
     nsec_t began;         /* by the clock, and what the made-up time began at */
     nsec_t work_until;    /* the thread's own time */
-    struct random random;
-    size_t *order;        /* requests, as they come */
+    size_t *order;        /* requests, as they come, in both halves */
+    struct endpoint_live **as_found; /* by the endpoint's index: each half begins with a copy of these */
+    struct random random; /* what is left to chance comes from here in the same turn in both halves: what the loss does not touch is the same */
     struct session_jar *jars; /* uthash, by the requests' `session` */
     struct session_jar **jar_of; /* by the request's index */
     struct departures departures;
@@ -61,9 +64,9 @@ struct run {
     bool out_of_memory;
 };
 
-/* --- a world of its own --- */
+/* --- whose sessions there are --- */
 
-static bool count_sessions(struct run *r)
+static bool list_sessions(struct run *r)
 {
     const struct simulation *x = r->x;
     r->jar_of = calloc(x->n_requests + 1, sizeof(struct session_jar *));
@@ -81,27 +84,75 @@ static bool count_sessions(struct run *r)
     return r->jar_of;
 }
 
-static double latency_of(const struct endpoint_live *live)
+/* --- how long a request stays --- */
+
+static double traffic_latency(const struct endpoint *e)
 {
-    double traffic = atomic_load_explicit(&live->latency_s, memory_order_relaxed);
-    return isnan(traffic) ? atomic_load_explicit(&live->probe_latency_s, memory_order_relaxed) : traffic;
+    return atomic_load_explicit(&e->live->latency_s, memory_order_relaxed);
+}
+
+static double probe_latency(const struct endpoint *e)
+{
+    return atomic_load_explicit(&e->live->probe_latency_s, memory_order_relaxed);
+}
+
+/* What is known of requests to those that had some. */
+struct latency_sum {
+    double seconds, beyond_probes; /* `beyond_probes`: how much longer than probes of the same endpoint */
+    unsigned n, n_probed;
+};
+
+static void add_latency(struct latency_sum *sum, const struct endpoint *e)
+{
+    double traffic = traffic_latency(e), probe = probe_latency(e);
+    if (isnan(traffic))
+        return;
+    sum->seconds += traffic;
+    sum->n++;
+    if (isnan(probe))
+        return;
+    sum->beyond_probes += fmax(traffic - probe, 0);
+    sum->n_probed++;
+}
+
+/* A request takes its way, which the endpoint's probes have measured, and its work, which is alike for those of a pool. */
+static void estimate_latency(struct simulated_endpoint *out, double probe, const struct latency_sum *pool, const struct latency_sum *all)
+{
+    const struct latency_sum *probed = pool->n_probed ? pool : all, *known = pool->n ? pool : all;
+    if (!isnan(probe)) {
+        out->latency_from = LATENCY_OF_PROBES;
+        out->latency_s = probe + (probed->n_probed ? probed->beyond_probes / probed->n_probed : 0);
+    } else {
+        out->latency_from = known->n ? LATENCY_OF_OTHERS : LATENCY_ASSUMED;
+        out->latency_s = known->n ? known->seconds / known->n : ASSUMED_LATENCY_S;
+    }
+}
+
+static void find_latencies_of(struct simulation *x, const struct pool *pool, const struct latency_sum *all)
+{
+    struct latency_sum sum = { 0 };
+    for (size_t i = 0; i < pool->n_endpoints; i++)
+        add_latency(&sum, &pool->endpoints[i]);
+    for (size_t i = 0; i < pool->n_endpoints; i++) {
+        const struct endpoint *e = &pool->endpoints[i];
+        struct simulated_endpoint *out = &x->endpoints[e->index];
+        out->latency_from = LATENCY_OF_TRAFFIC;
+        out->latency_s = traffic_latency(e);
+        if (isnan(out->latency_s))
+            estimate_latency(out, probe_latency(e), &sum, all);
+    }
 }
 
 static void find_latencies(struct simulation *x)
 {
-    double sum = 0;
-    unsigned known = 0;
-    for (size_t i = 0; i < x->config->n_endpoints; i++) {
-        struct simulated_endpoint *e = &x->endpoints[i];
-        e->latency_s = latency_of(x->config->endpoints[i]->live);
-        e->latency_is_known = !isnan(e->latency_s);
-        sum += e->latency_is_known ? e->latency_s : 0;
-        known += e->latency_is_known;
-    }
+    struct latency_sum all = { 0 };
     for (size_t i = 0; i < x->config->n_endpoints; i++)
-        if (!x->endpoints[i].latency_is_known)
-            x->endpoints[i].latency_s = known ? sum / known : GUESSED_LATENCY_S;
+        add_latency(&all, x->config->endpoints[i]);
+    for (size_t i = 0; i < x->config->n_pools; i++)
+        find_latencies_of(x, &x->config->pools[i], &all);
 }
+
+/* --- who comes when --- */
 
 static void shuffle(struct random *random, size_t *items, size_t n)
 {
@@ -145,6 +196,28 @@ static bool draw_up_order(struct run *r)
     return drawn;
 }
 
+/* --- a world of its own, for each half --- */
+
+/* What traffic has ejected stays so: time is made up, and nobody knows whether it would be well by then. */
+static void keep_ejected(const struct config *config, nsec_t now)
+{
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        if (outlier_is_ejected(config->endpoints[i]->live, now))
+            atomic_store_explicit(&config->endpoints[i]->live->ejected_until, FOR_GOOD, memory_order_relaxed);
+}
+
+static bool keep_as_found(struct run *r)
+{
+    const struct config *config = r->x->config;
+    r->as_found = calloc(config->n_endpoints + 1, sizeof(struct endpoint_live *));
+    for (size_t i = 0; r->as_found && i < config->n_endpoints; i++) {
+        const struct endpoint *e = config->endpoints[i];
+        r->as_found[i] = e->live;
+        r->x->endpoints[i].was_out = !e->enabled || !endpoint_in_service(e->live, r->began);
+    }
+    return r->as_found;
+}
+
 static bool make_worker(struct run *r)
 {
     struct worker_options options = { .epoch = &r->epoch, .geoip = r->x->geoip };
@@ -152,12 +225,42 @@ static bool make_worker(struct run *r)
     if (!r->loop)
         return false;
     r->worker = worker_new(r->loop, &options);
-    r->worker->random.state = random_u64(&r->random);
+    r->worker->timers.now = r->began;
     r->worker->snapshot = snapshot_new(r->worker, config_ref(r->x->config), NULL);
     if (r->worker->snapshot)
         return true;
     config_unref(r->x->config); /* the reference that was not taken */
     return false;
+}
+
+static bool make_world(struct run *r)
+{
+    const struct config *config = r->x->config;
+    for (size_t i = 0; i < config->n_endpoints; i++)
+        config->endpoints[i]->live = endpoint_live_copy(r->as_found[i]);
+    r->random.state = r->x->seed;
+    return waiters_init(&r->waiters, SIMULATE_WAITING_MAX) && make_worker(r);
+}
+
+static void end_world(struct run *r)
+{
+    const struct config *config = r->x->config;
+    if (r->worker)
+        worker_free(r->worker);
+    if (r->loop)
+        ev_loop_destroy(r->loop);
+    r->worker = NULL;
+    r->loop = NULL;
+    for (size_t i = 0; i < config->n_endpoints; i++) {
+        endpoint_live_unref(config->endpoints[i]->live);
+        config->endpoints[i]->live = r->as_found[i];
+    }
+    for (struct session_jar *jar = r->jars; jar; jar = jar->hh.next) {
+        free(jar->cookie);
+        jar->cookie = NULL;
+    }
+    departures_clear(&r->departures);
+    waiters_clear(&r->waiters);
 }
 
 static bool set_up(struct run *r)
@@ -167,25 +270,20 @@ static bool set_up(struct run *r)
     r->began = clock_monotonic();
     r->work_until = clock_read(CLOCK_THREAD_CPUTIME_ID) + SIMULATE_WORK_MAX;
     find_latencies(r->x);
-    return r->x->n_requests && count_sessions(r) && draw_up_order(r) && waiters_init(&r->waiters, SIMULATE_WAITING_MAX) && make_worker(r);
+    keep_ejected(r->x->config, r->began);
+    return r->x->n_requests && list_sessions(r) && draw_up_order(r) && keep_as_found(r);
 }
 
 static void take_down(struct run *r)
 {
     struct session_jar *jar, *next;
-    if (r->worker)
-        worker_free(r->worker);
-    if (r->loop)
-        ev_loop_destroy(r->loop);
     HASH_ITER(hh, r->jars, jar, next) {
         HASH_DEL(r->jars, jar);
-        free(jar->cookie);
         free(jar);
     }
     free(r->jar_of);
     free(r->order);
-    departures_clear(&r->departures);
-    waiters_clear(&r->waiters);
+    free(r->as_found);
 }
 
 /* --- a request --- */
@@ -269,12 +367,13 @@ static void keep_cookie(struct session_jar *jar, const struct exchange *ex)
     jar->cookie = mem_copy_text(cookie);
 }
 
-static void decide(struct run *r, size_t request, struct fate *out)
+static void decide(struct run *r, size_t request, uint64_t draws, struct fate *out)
 {
     const struct simulated_request *s = &r->x->requests[request];
     struct text head = { 0 };
     struct exchange *ex = exchange_new(r->worker, NULL, NULL);
     memset(out, 0, sizeof *out); /* padding too: the key is compared as bytes */
+    r->worker->random.state = draws;
     if (!ex) {
         r->out_of_memory = true;
         return;
@@ -356,9 +455,9 @@ static void occupy(struct run *r, size_t request, const struct endpoint *e)
 }
 
 /* False: it would have to wait (on). */
-static bool settle(struct run *r, size_t request, struct fate *d)
+static bool settle(struct run *r, size_t request, uint64_t draws, struct fate *d)
 {
-    decide(r, request, d);
+    decide(r, request, draws, d);
     if (d->full)
         return false;
     if (d->what.outcome == SIMULATED_SENT)
@@ -391,7 +490,7 @@ static void let_in(struct run *r)
     give_up_the_overdue(r);
     for (unsigned i = 0; i < UNQUEUED_MAX && waiters_take(&r->waiters, &w); i++) {
         struct fate d;
-        if (settle(r, w.request, &d))
+        if (settle(r, w.request, w.draws, &d))
             return;
         waiters_add(&r->waiters, w); /* there is room: it was taken from it */
     }
@@ -400,9 +499,10 @@ static void let_in(struct run *r)
 static void request_comes(struct run *r, size_t request)
 {
     struct fate d;
-    if (settle(r, request, &d))
+    uint64_t draws = random_u64(&r->random);
+    if (settle(r, request, draws, &d))
         return;
-    struct waiting w = { request, worker_now(r->worker) + d.queue, d.what.load_balancer, d.what.rule };
+    struct waiting w = { request, draws, worker_now(r->worker) + d.queue, d.what.load_balancer, d.what.rule };
     if (d.queue <= 0 || !(r->x->rate > 0) || !waiters_add(&r->waiters, w))
         give_up(r, &w);
 }
@@ -448,19 +548,35 @@ static bool pass_requests(struct run *r, unsigned n)
     return true;
 }
 
-static bool pass_phase(struct run *r, enum simulated_phase phase)
+static bool gives_cookies(const struct load_balancer *lb)
 {
-    struct simulation *x = r->x;
-    r->phase = phase;
-    for (size_t i = 0; i < x->config->n_pools; i++)
-        pool_take_census(&x->config->pools[i], worker_now(r->worker), &x->censuses[phase][i]);
-    r->counting = false;
-    bool passed = pass_requests(r, x->n / WARM_UP);
-    nsec_t from = worker_now(r->worker);
-    r->counting = true;
-    passed = passed && pass_requests(r, x->n);
-    x->seconds[phase] = nsec_to_seconds(worker_now(r->worker) - from);
-    return passed && !r->out_of_memory;
+    if (lb->affinity.name)
+        return true;
+    for (size_t i = 0; i < lb->n_rules; i++)
+        if (lb->rules[i].balancer.affinity.name)
+            return true;
+    return false;
+}
+
+static bool has_sessions(const struct config *config)
+{
+    for (size_t i = 0; i < config->n_load_balancers; i++)
+        if (gives_cookies(&config->load_balancers[i]))
+            return true;
+    return false;
+}
+
+/* The time that clients took to get their sessions lies before now. */
+static void begin_now(struct run *r)
+{
+    nsec_t passed = worker_now(r->worker) - r->began;
+    for (size_t i = 0; i < r->x->config->n_endpoints; i++) {
+        struct endpoint_live *live = r->x->config->endpoints[i]->live;
+        nsec_t slow_start_from = atomic_load_explicit(&live->slow_start_from, memory_order_relaxed);
+        nsec_t admin_since = atomic_load_explicit(&live->admin_since, memory_order_relaxed);
+        atomic_store_explicit(&live->slow_start_from, slow_start_from ? slow_start_from + passed : 0, memory_order_relaxed);
+        atomic_store_explicit(&live->admin_since, admin_since ? admin_since + passed : 0, memory_order_relaxed);
+    }
 }
 
 /* What is lost can't be reached, which its monitors see. */
@@ -477,7 +593,35 @@ static void lose(struct run *r)
         if (x->endpoints[i].drained && atomic_load_explicit(&live->admin, memory_order_relaxed) == ADMIN_ENABLED)
             endpoint_set_admin(live, ADMIN_DRAINED, now);
     }
+}
+
+static bool pass_phase(struct run *r)
+{
+    struct simulation *x = r->x;
+    r->counting = false;
+    bool passed = !has_sessions(x->config) || pass_requests(r, x->n);
+    begin_now(r);
+    if (r->phase == SIMULATED_THEN)
+        lose(r);
     balance_epoch_move(&r->epoch);
+    for (size_t i = 0; i < x->config->n_pools; i++)
+        pool_take_census(&x->config->pools[i], worker_now(r->worker), &x->censuses[r->phase][i]);
+    passed = passed && pass_requests(r, x->n / WARM_UP);
+    nsec_t from = worker_now(r->worker);
+    r->counting = true;
+    passed = passed && pass_requests(r, x->n);
+    x->seconds[r->phase] = nsec_to_seconds(worker_now(r->worker) - from);
+    return passed && !r->out_of_memory;
+}
+
+static bool run_phase(struct run *r, enum simulated_phase phase)
+{
+    r->phase = phase;
+    random_rehearse(r->x->seed);
+    bool passed = make_world(r) && pass_phase(r);
+    random_end_rehearsal();
+    end_world(r);
+    return passed;
 }
 
 static void tell(struct run *r)
@@ -495,12 +639,8 @@ static void tell(struct run *r)
 void simulate(struct simulation *x)
 {
     struct run r = { .x = x };
-    if (set_up(&r)) {
-        r.worker->timers.now = r.began;
-        x->complete = pass_phase(&r, SIMULATED_NOW);
-        lose(&r);
-        x->complete = x->complete && pass_phase(&r, SIMULATED_THEN);
-    }
+    if (set_up(&r))
+        x->complete = run_phase(&r, SIMULATED_NOW) && run_phase(&r, SIMULATED_THEN);
     tell(&r);
     take_down(&r);
 }

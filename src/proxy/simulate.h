@@ -2,9 +2,13 @@
  * chooses for others, first as things are, then as they would be. All of it happens in a world of its own: a configuration whose endpoints
  * have live states that nobody else reads, and a worker whose loop never runs. Time in it is made up.
  *
+ * Both halves begin alike and have the same requests in the same order with the same draws, so that what differs is what the loss does: a load
+ * balancer that it doesn't touch has the same shares to the last request. Clients' sessions are older than either.
+ *
  * What is modelled: a request occupies its endpoint for the latency that is known of it, requests come at random at the rate given, those that
  * find all full wait as in a worker's queue, sessions' cookies are kept by the clients that were given them. What is lost is known to be: how
- * long monitors and traffic take to find out is not, nor do endpoints become slower with more load.
+ * long monitors and traffic take to find out is not, nor do endpoints become slower with more load. Nobody recovers meanwhile: what traffic has
+ * ejected stays ejected, and slow starts stand where they stand.
  *
  * One thread at a time, any. */
 #ifndef PENSTOCK_PROXY_SIMULATE_H
@@ -55,10 +59,20 @@ struct simulated_count {
     unsigned last_resort[SIMULATED_PHASES];    /* of those, though health was against it */
 };
 
+/* Where a latency comes from: all but the first are guesses. The others are those of its pool or, where none of them is known, all. */
+enum simulated_latency {
+    LATENCY_OF_TRAFFIC,
+    LATENCY_OF_PROBES,       /* its probes', and by how much requests to others take longer than theirs */
+    LATENCY_OF_OTHERS,       /* their mean */
+    LATENCY_ASSUMED,         /* nothing is known of anybody */
+    SIMULATED_LATENCIES
+};
+
 struct simulated_endpoint {
     bool down, drained;      /* of the question */
+    bool was_out;            /* of service, before anything was lost */
     double latency_s;        /* a request's stay */
-    bool latency_is_known;   /* else it is the mean of the others', or a guess */
+    enum simulated_latency latency_from;
     unsigned sent[SIMULATED_PHASES];           /* idle ones are left out */
     unsigned most_in_flight[SIMULATED_PHASES];
 };

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct departure {
     nsec_t at;
@@ -27,6 +28,7 @@ struct rule;
 
 struct waiting {
     size_t request; /* its index */
+    uint64_t draws; /* where what is left to chance for it comes from */
     nsec_t until;
     const struct load_balancer *load_balancer; /* whose it is */
     const struct rule *rule;

@@ -53,15 +53,15 @@ def sample(folder):
 
 # Those that leave nothing to chance are as foretold to the last request.
 @pytest.mark.parametrize("steering,tolerance", [
-    ({"policy": "off"}, 0), ({"policy": "hash", "key": "client_ip"}, 0), ({"policy": "round_robin"}, 0.02), ({"policy": "random"}, 0.12),
-    ({"policy": "least_outstanding_requests"}, 0.12)], ids=lambda value: value["policy"] if isinstance(value, dict) else "")
+    ({"policy": "off"}, 0), ({"policy": "hash", "key": "client_ip"}, 0), ({"policy": "round_robin"}, 0.02), ({"policy": "random"}, 0.15),
+    ({"policy": "least_outstanding_requests"}, 0.15)], ids=lambda value: value["policy"] if isinstance(value, dict) else "")
 def test_what_was_foretold_happens(serve, make_origin, sample, steering, tolerance):
     origins = [make_origin(name) for name in "abc"]
     daemon = serve(endpoint(origins[0], weight=2.0), *origins[1:], pool={"monitors": ["app"], "endpoint_steering": steering}, monitors=[monitor()],
                    workers=1, **TRUSTED)
     for name in "abc":
         wait_for_state(daemon, f"pool/{name}", "healthy")
-    told = simulate(daemon, "--down", "pool/a", "--requests", len(CLIENTS), "--clients", sample(*CLIENTS))
+    told = simulate(daemon, "--down", "pool/a", "--requests", 40 * len(CLIENTS), "--clients", sample(*CLIENTS))
     assert_alike(shares(told, "now"), real_shares(daemon, CLIENTS), tolerance)
     origins[0].kill()
     wait_for_state(daemon, "pool/a", "down")
@@ -280,6 +280,45 @@ def test_a_tunnel_of_the_edge(make_edge, origin):
         edge.connect(name, url=origin.url)
     told = simulate(edge.daemon, "--down", "tunnel:ams")
     assert len(told["down"]) == 1 and told["down"][0].endswith("/ams") and list(shares(told)) == [told["down"][0].replace("ams", "fra")]
+
+
+def test_what_it_prints(serve, make_origin, sample):
+    """For people: what is known, what is a guess, what changes nothing."""
+    daemon = serve(endpoint(make_origin("a"), enabled=False), *(endpoint(make_origin(name)) for name in "bcdefg"), pool=IN_TURN,
+                   lb={"hostnames": ["app.test"]})
+    clients = sample("192.0.2.1 app.test / 3", "192.0.2.1 other.test")
+    told = daemon.cli("simulate", "--rate", "100", "--clients", clients, "pool/a", "pool/b").stdout
+    assert "If pool/a and pool/b are down:\n10000 requests of 2 lines of the sample at 100 per second.\n" in told
+    assert "\npool/a is out of service already.\n" in told and "25.0 % of these requests are for hosts of no load balancer (404)." in told
+    rows = {row.split()[0]: row for row in told.splitlines() if " ms " in row}
+    assert "~50.0 ms" in rows["pool/c"] and "\n~ No request to it was timed" in told
+    daemon.get(host="app.test")
+    told = daemon.cli("simulate", "--window", "0", "--clients", clients, "pool").stdout
+    assert "If pool/a, pool/b, pool/c, pool/d and 3 more are down:\n" in told and "REQ/S" not in told and "without a rate" in told.lower()
+
+
+def test_a_name_that_does_not_exist_is_no_answer(serve, origin):
+    told = serve({"name": "a", "address": origin.url}).cli("simulate", "pool/x")
+    assert told.returncode == 2 and "pool/x" in told.stderr
+
+
+def test_what_traffic_ejected_and_what_is_not_touched(serve, make_origin):
+    """An ejection does not end in the time that is made up, and another load balancer's shares are the same to the last request."""
+    origins = [make_origin(name) for name in "abcde"]
+    daemon = serve(settings={"pools": [{"name": "x", "monitors": [], "endpoints": [endpoint(o) for o in origins[:2]]},
+                                       {"name": "y", "monitors": [], "endpoints": [endpoint(o) for o in origins[2:]],
+                                        "passive": {"consecutive": 1, "ejection": "60s"}, "endpoint_steering": {"policy": "random"}}],
+                             "load_balancers": [{"hostnames": [f"{name}.test"], "default_pools": [name]} for name in "xy"]})
+    origins[2].kill()
+
+    def is_ejected():
+        daemon.get(host="y.test")
+        return any(e["state"] == "ejected" for e in daemon.pool("y")["endpoints"])
+    wait_until(is_ejected)
+    told = simulate(daemon, "--down", "x/a", "--requests", "3000")
+    other = told["load_balancers"][1]
+    assert [e["endpoint"] for e in other["endpoints"]] == ["y/d", "y/e"] and all(e["change"] == 0 for e in other["endpoints"])
+    assert simulate(daemon, "--down", "x/a", "--requests", "3000")["load_balancers"][1] == other
 
 
 @pytest.mark.parametrize("line,word", [("nonsense", "no IP address"), ("192.0.2.1 a x", "path"), ("192.0.2.1 a / many", "many"), ('{"a":1}', "client"),

@@ -45,6 +45,18 @@ static void seeds_differ(void **state)
     assert_true(a.state != b.state); /* equal once in 2^64 */
 }
 
+static void a_rehearsal_repeats_itself(void **state)
+{
+    (void)state;
+    struct random a, b, c;
+    random_rehearse(1);
+    random_seed(&a);
+    random_seed(&b);
+    random_end_rehearsal();
+    random_seed(&c);
+    assert_true(a.state == b.state && a.state != c.state);
+}
+
 static void uuids_are_version_4_and_differ(void **state)
 {
     (void)state;
@@ -132,6 +144,7 @@ int main(void)
         cmocka_unit_test(the_generator_is_splitmix64),
         cmocka_unit_test(units_are_below_one_and_spread),
         cmocka_unit_test(seeds_differ),
+        cmocka_unit_test(a_rehearsal_repeats_itself),
         cmocka_unit_test(uuids_are_version_4_and_differ),
         cmocka_unit_test(uuids_are_read),
         cmocka_unit_test(durations_fall_into_their_bucket),
