@@ -1,5 +1,6 @@
 #include "cli/sample.h"
 
+#include "base/mem.h"
 #include "base/random.h"
 #include "base/slice.h"
 #include "net/address.h"
@@ -27,38 +28,65 @@ static json_t *fail(const struct reader *r, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    snprintf(r->error, SAMPLE_ERROR_SIZE, "%.200s:%llu: %s", r->name, r->line, words);
+    for (char *p = words; *p; p++) /* they are shown on a terminal */
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    if (r->line)
+        snprintf(r->error, SAMPLE_ERROR_SIZE, "%.200s:%llu: %s", r->name, r->line, words);
+    else
+        snprintf(r->error, SAMPLE_ERROR_SIZE, "%.200s: %s", r->name, words);
     return NULL;
 }
 
-/* --- what a line says; NULL after an error --- */
+/* --- what a line says; NULL after an error, null: no request --- */
 
 static bool is_given(const char *text)
 {
     return text && *text && strcmp(text, "-") != 0;
 }
 
+static bool set_text(const struct reader *r, json_t *out, const char *member, const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return fail(r, "the %s has a %s", member, *p == ' ' ? "blank" : "control character");
+    return json_object_set_new(out, member, json_string(text)) == 0 || fail(r, "the %s is no UTF-8", member);
+}
+
 /* Targets that are no path ("*", "http://…") stand for the root. */
+static bool set_texts(const struct reader *r, json_t *out, const char *client, const char *host, const char *target, const char *method)
+{
+    return (!is_given(client) || strcmp(client, "unix") == 0 || set_text(r, out, "client", client)) && (!is_given(host) || set_text(r, out, "host", host)) &&
+           (!is_given(target) || *target != '/' || set_text(r, out, "path", target)) && (!is_given(method) || set_text(r, out, "method", method));
+}
+
 static json_t *make(const struct reader *r, const char *client, const char *host, const char *target, const char *method, double count)
 {
     struct address address;
-    json_t *out;
     if (is_given(client) && strcmp(client, "unix") != 0 && !address_parse(client, 0, &address))
-        return fail(r, "\"%.100s\" is no IP address", client);
+        return fail(r, "\"%.100s\" is no IP address: expected CLIENT [HOST [PATH [COUNT]]], or a line of an access log", client);
     if (!(count >= 0 && count <= 1e9))
         return fail(r, "a count is a number from 0 to 1000000000");
-    out = json_object();
-    if (is_given(client) && strcmp(client, "unix") != 0)
-        json_object_set_new(out, "client", json_string(client));
-    if (is_given(host))
-        json_object_set_new(out, "host", json_string(host));
-    if (is_given(target) && *target == '/')
-        json_object_set_new(out, "path", json_string(target));
-    if (is_given(method))
-        json_object_set_new(out, "method", json_string(method));
+    json_t *out = json_object();
+    if (!set_texts(r, out, client, host, target, method)) {
+        json_decref(out);
+        return NULL;
+    }
     if (count < 1 || count > 1)
         json_object_set_new(out, "count", json_real(count));
     return out;
+}
+
+static bool is_method(const char *text)
+{
+    size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+.^_`|~-");
+    return is_given(text) && !text[n];
+}
+
+/* Of an access log: null where there was no request. */
+static json_t *make_logged(const struct reader *r, const char *client, const char *host, const char *target, const char *method)
+{
+    return method && target && is_method(method) && *target ? make(r, client, host, target, method, 1) : json_null();
 }
 
 static json_t *read_json(const struct reader *r, const char *line, size_t n)
@@ -68,21 +96,31 @@ static json_t *read_json(const struct reader *r, const char *line, size_t n)
     if (!record)
         return fail(r, "no JSON: %s", error.text);
     const char *client = json_string_value(json_object_get(record, "client"));
-    json_t *out = client ? make(r, client, json_string_value(json_object_get(record, "host")), json_string_value(json_object_get(record, "target")),
-                                json_string_value(json_object_get(record, "method")), 1)
+    json_t *out = client ? make_logged(r, client, json_string_value(json_object_get(record, "host")), json_string_value(json_object_get(record, "target")),
+                                       json_string_value(json_object_get(record, "method")))
                          : fail(r, "\"client\" is missing: it is no line of our access log");
     json_decref(record);
     return out;
 }
 
+/* The quote that ends it; NULL: none does. */
+static char *end_of_quoted(char *text)
+{
+    for (; *text && *text != '"'; text++)
+        if (*text == '\\' && text[1])
+            text++;
+    return *text ? text : NULL;
+}
+
 /* CLIENT - - [DATE] "METHOD TARGET HTTP/1.1" … `at`: after "] \"". */
 static json_t *read_combined(const struct reader *r, char *line, char *at)
 {
-    char *save, *client = strtok_r(line, " ", &save);
-    char *method = strtok_r(at, " ", &save), *target = strtok_r(NULL, " \"", &save);
-    if (!method || !target)
+    char *save, *client = strtok_r(line, " ", &save), *end = end_of_quoted(at);
+    if (!end)
         return fail(r, "no request after the date: expected \"METHOD TARGET HTTP/1.1\"");
-    return make(r, client, NULL, target, method, 1);
+    *end = '\0';
+    char *method = strtok_r(at, " ", &save), *target = strtok_r(NULL, " ", &save);
+    return make_logged(r, client, NULL, target, method);
 }
 
 static json_t *read_words(const struct reader *r, char *line)
@@ -127,25 +165,62 @@ static void keep(struct reader *r, struct sample *s, json_t *client)
         json_decref(client);
 }
 
+enum line { LINE_READ, LINE_TOO_LONG, LINE_WITH_NUL, LINE_NONE };
+
+/* Without the end, and the blanks before it. */
+static enum line next_line(FILE *f, char line[static LINE_SIZE_MAX + 1], size_t *n)
+{
+    bool nul = false;
+    int c;
+    *n = 0;
+    while ((c = getc_unlocked(f)) != EOF && c != '\n') {
+        if (*n == LINE_SIZE_MAX)
+            return LINE_TOO_LONG;
+        nul |= c == '\0';
+        line[(*n)++] = (char)c;
+    }
+    if (c == EOF && (!*n || ferror(f)))
+        return LINE_NONE;
+    while (*n && strchr("\r \t", line[*n - 1]))
+        --*n;
+    line[*n] = '\0';
+    return nul ? LINE_WITH_NUL : LINE_READ;
+}
+
+/* An editor's mark that the file is UTF-8. */
+static size_t mark_length(const struct reader *r, const char *line)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    return r->line == 1 && strncmp(line, mark, sizeof mark - 1) == 0 ? sizeof mark - 1 : 0;
+}
+
+static bool read_one(struct reader *r, char *line, size_t n, struct sample *s)
+{
+    size_t mark = mark_length(r, line);
+    line += mark;
+    n -= mark;
+    if (!n || *line == '#')
+        return true;
+    json_t *client = read_line(r, line, n);
+    if (json_is_null(client))
+        s->without++;
+    else if (client)
+        keep(r, s, client);
+    return client;
+}
+
 static bool read_lines(struct reader *r, FILE *f, struct sample *s)
 {
-    char *line = NULL;
-    size_t room = 0;
+    char *line = mem_alloc(LINE_SIZE_MAX + 1);
     bool good = true;
-    ssize_t n;
-    while (good && (n = getline(&line, &room, f)) >= 0) {
+    enum line what;
+    size_t n;
+    while (good && (what = next_line(f, line, &n)) != LINE_NONE) {
         r->line++;
-        while (n > 0 && strchr("\r\n \t", line[n - 1]))
-            line[--n] = '\0';
-        if (n > LINE_SIZE_MAX || strlen(line) != (size_t)n) {
-            fail(r, n > LINE_SIZE_MAX ? "the line is too long" : "the line holds a NUL");
-            good = false;
-        } else if (n > 0 && *line != '#') {
-            json_t *client = read_line(r, line, (size_t)n);
-            good = client;
-            if (client)
-                keep(r, s, client);
-        }
+        if (what == LINE_READ)
+            good = read_one(r, line, n, s);
+        else
+            good = fail(r, what == LINE_TOO_LONG ? "the line is too long" : "the line holds a NUL: it is no text");
     }
     free(line);
     if (good && ferror(f))

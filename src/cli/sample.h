@@ -11,6 +11,7 @@ enum { SAMPLE_ERROR_SIZE = 512 };
 
 struct sample {
     json_t *clients;           /* as the API takes them */
+    unsigned long long without; /* lines of an access log that have no request in them: what came was none */
     unsigned long long lines;  /* that say a request; of more than it can hold some are drawn, each with the same chance */
 };
 

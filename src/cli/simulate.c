@@ -352,6 +352,8 @@ static bool add_sample(json_t *question, const char *path)
         return cli_usage_error("%s", error) == EXIT_YES;
     if (json_array_size(sample.clients) < sample.lines)
         fprintf(stderr, "penstock: %zu of %llu requests were drawn\n", json_array_size(sample.clients), sample.lines);
+    if (sample.without)
+        fprintf(stderr, "penstock: %llu lines have no request in them and were left out\n", sample.without);
     json_object_set_new(question, "clients", sample.clients);
     return true;
 }
