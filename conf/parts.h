@@ -21,7 +21,7 @@ void finish_rule_match(struct loader *, const struct members *, void *rule);
 void finish_rule_response(struct loader *, const struct members *, void *rule);
 /* What the rule doesn't say is as in the load balancer that it is in, which is complete. */
 void inherit_by_rule(struct loader *, const struct load_balancer *, struct rule *);
-/* Behind one that holds for every request. */
+/* Behind one that holds for every request, or for hosts that the load balancer has not. */
 void warn_of_unreached_rules(struct loader *, const struct load_balancer *);
 void finish_down_page(struct loader *, const struct members *, void *down_page);
 /* Names the cookies of those of its rules whose pools can't have its own sessions; once all rules are complete. */

@@ -137,6 +137,34 @@ static bool holds_always(const struct rule_match *m)
            !m->clients.n && !m->countries.n && !m->regions.n;
 }
 
+/* Does whatever the pattern `one` is of have `suffix`? Both without their "*". */
+static bool ends_with(const char *one, const char *suffix)
+{
+    size_t n = strlen(one), m = strlen(suffix);
+    return n >= m && strcmp(one + n - m, suffix) == 0;
+}
+
+/* Is there a host that both are of? */
+static bool hosts_meet(const char *a, const char *b)
+{
+    bool any_a = a[0] == '*', any_b = b[0] == '*';
+    a += any_a, b += any_b;
+    if (any_a && any_b)
+        return ends_with(a, b) || ends_with(b, a);
+    if (any_a || any_b)
+        return any_a ? strlen(b) > strlen(a) && ends_with(b, a) : strlen(a) > strlen(b) && ends_with(a, b);
+    return strcmp(a, b) == 0;
+}
+
+static bool is_for_hosts_of(const struct rule_match *m, const struct load_balancer *lb)
+{
+    for (size_t i = 0; i < m->hosts.n; i++)
+        for (size_t k = 0; k < lb->hostnames.n; k++)
+            if (hosts_meet(m->hosts.items[i], lb->hostnames.items[k]))
+                return true;
+    return !m->hosts.n;
+}
+
 void warn_of_unreached_rules(struct loader *l, const struct load_balancer *lb)
 {
     const struct rule *last = NULL;
@@ -146,6 +174,8 @@ void warn_of_unreached_rules(struct loader *l, const struct load_balancer *lb)
             conf_warning(l, rule->at, "this rule is never reached: the one of line %u has no condition in `match`, and holds for every request", last->at.line);
         else if (holds_always(&rule->match))
             last = rule;
+        else if (!is_for_hosts_of(&rule->match, lb))
+            conf_warning(l, rule->at, "this rule is never reached: its `hosts` are none of the load balancer's `hostnames`");
     }
 }
 
