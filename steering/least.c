@@ -25,30 +25,26 @@ static double score(const struct draw_table *t, const struct steering_view *view
     return t->weights[i] / ((double)load(view, i) + 1);
 }
 
-/* Equals are told apart by where the scan begins. */
-static size_t scan_all(const struct draw_table *t, uint64_t random, const struct steering_view *view, least_load *load)
+static size_t scan_all(const struct draw_table *t, struct random *random, const struct steering_view *view, least_load *load)
 {
-    size_t best = STEERING_NONE, start = t->n ? (size_t)(random % t->n) : 0;
-    double best_score = 0;
+    size_t equals[STEERING_FEW], n = 0;
+    double best = 0;
 
     for (size_t i = 0; i < t->n; i++) {
-        size_t at = start + i < t->n ? start + i : start + i - t->n;
-        if (!draw_is_open(t, view, at))
-            continue;
-        double its_score = score(t, view, load, at);
-        if (its_score > best_score) {
-            best = at;
-            best_score = its_score;
+        double its_score = draw_is_open(t, view, i) ? score(t, view, load, i) : 0;
+        if (its_score > best) {
+            best = its_score;
+            n = 0;
         }
+        if (n < STEERING_FEW && its_score > 0 && !(its_score < best))
+            equals[n++] = i;
     }
-    return best;
+    return n ? equals[n > 1 ? random_u64(random) % n : 0] : STEERING_NONE;
 }
 
-static size_t better_of_two(const struct draw_table *t, uint64_t seed, const struct steering_view *view, least_load *load)
+static size_t better_of_two(const struct draw_table *t, size_t first, struct random *random, const struct steering_view *view, least_load *load)
 {
-    struct random random = { seed };
-    size_t first = draw_usable(t, &random, view);
-    size_t second = draw_usable(t, &random, view);
+    size_t second = draw_usable(t, random, view);
 
     if (first == second)
         return first;
@@ -58,7 +54,12 @@ static size_t better_of_two(const struct draw_table *t, uint64_t seed, const str
 size_t least_choose(const struct draw_table *t, const struct steering_request *request, const struct steering_view *view,
                     least_load *load, double *scores)
 {
+    struct random random = { request->random };
+    size_t drawn = draw_usable(t, &random, view);
+
     for (size_t i = 0; scores && i < t->n; i++)
         scores[i] = draw_is_open(t, view, i) ? score(t, view, load, i) : (double)NAN;
-    return t->n <= STEERING_FEW ? scan_all(t, request->random, view, load) : better_of_two(t, request->random, view, load);
+    if (drawn == STEERING_NONE || load(view, drawn) == 0)
+        return drawn;
+    return t->n <= STEERING_FEW ? scan_all(t, &random, view, load) : better_of_two(t, drawn, &random, view, load);
 }

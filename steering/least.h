@@ -1,5 +1,7 @@
 /* Weight over load, the one to come included. All are looked at while they are few; of many, two drawn by weight (Mitzenmacher,
- * "The power of two choices in randomized load balancing"). What load is, is the policy's. */
+ * "The power of two choices in randomized load balancing"). But first one is drawn by weight, and has the request if it is idle: nobody
+ * bears less, and the lighter ones have their share, too, while there is little to do, which the highest score alone would never give
+ * them. What load is, is the policy's. */
 #ifndef PENSTOCK_STEERING_LEAST_H
 #define PENSTOCK_STEERING_LEAST_H
 

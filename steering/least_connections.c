@@ -14,7 +14,7 @@ static size_t choose(const void *w, const struct steering_request *request, cons
 const struct steering_policy steering_least_connections = {
     .name = "least_connections",
     .abi = STEERING_ABI,
-    .scores_are = "weight over open connections, one more included: the highest wins",
+    .scores_are = "weight over open connections, one more included: the highest wins, but one that is idle if a draw by weight meets it",
     .worker_new = least_worker_new,
     .update = least_update,
     .choose = choose,

@@ -235,7 +235,7 @@ static void test_equals_share(void **state)
 }
 
 /* Those that promise shares. By load that holds where all take equally long, and where each has so many requests under way that one more
- * hardly counts: of idle ones the heaviest gets the next. */
+ * hardly counts, or one comes after the other. */
 static const struct {
     const char *name;
     bool by_load;
@@ -244,20 +244,24 @@ static const struct {
 };
 enum { BY_WEIGHT = sizeof by_weight / sizeof *by_weight, REQUESTS = 100000, UNDER_WAY_EACH = 100, UNDER_WAY_MAX = 100 * UNDER_WAY_EACH };
 
-/* The request that began so many before ends when the next one comes. */
-static void count_shares(struct group_under_test *g, unsigned *counts)
+static size_t many_under_way(const struct group_under_test *g)
+{
+    return g->n * UNDER_WAY_EACH < UNDER_WAY_MAX ? g->n * UNDER_WAY_EACH : UNDER_WAY_MAX;
+}
+
+/* The request that began n before ends just before the next one comes. */
+static void count_shares(struct group_under_test *g, size_t n, unsigned *counts)
 {
     static size_t under_way[UNDER_WAY_MAX];
-    size_t n = g->n * UNDER_WAY_EACH < UNDER_WAY_MAX ? g->n * UNDER_WAY_EACH : UNDER_WAY_MAX;
     struct random keys = { 5 };
 
     for (unsigned i = 0; i < REQUESTS; i++) {
-        size_t chosen = use_with_key(g, &keys), *slot = &under_way[i % n];
+        size_t *slot = &under_way[i % n];
         if (i >= n) {
             g->in_flight[*slot]--;
             g->connections[*slot]--;
         }
-        *slot = chosen;
+        size_t chosen = *slot = use_with_key(g, &keys);
         g->in_flight[chosen]++;
         g->connections[chosen]++;
         counts[chosen]++;
@@ -265,30 +269,36 @@ static void count_shares(struct group_under_test *g, unsigned *counts)
 }
 
 /* Each within 1 % of all. Many are counted together by weight. */
-static void test_shares_are_within_a_hundredth(void **state)
+static void check_shares(const char *policy, size_t size, bool one_by_one)
 {
     static const double weights[] = { 1, 2.5, 0, 6, 0.5 };
+    struct group_under_test *g = plain(steering_find(policy), size);
+    unsigned counts[GROUP_MAX] = { 0 };
+    double shares[5] = { 0 };
+
+    spread_ids(g);
+    for (size_t i = 0; i < g->n; i++)
+        g->candidates[i].weight = weights[i % 5];
+    group_update(g);
+    count_shares(g, one_by_one ? 1 : many_under_way(g), counts);
+    for (size_t i = 0; i < g->n; i++)
+        shares[i % 5] += (double)counts[i] / REQUESTS;
+    for (unsigned i = 0; i < 5; i++)
+        if (fabs(shares[i] - weights[i] / 10) > 0.01 || (weights[i] == 0 && shares[i] > 0))
+            fail_msg("%s, %zu%s: %f of weight %f", policy, size, one_by_one ? ", one by one" : "", shares[i], weights[i]);
+    group_free(g);
+}
+
+static void test_shares_are_within_a_hundredth(void **state)
+{
     static const size_t sizes[] = { 5, 30, 100, 1000 };
 
     (void)state;
     for (unsigned p = 0; p < BY_WEIGHT; p++)
         for (unsigned s = 0; s < 4; s++) {
-            if (by_weight[p].by_load && sizes[s] * UNDER_WAY_EACH > UNDER_WAY_MAX)
-                continue;
-            struct group_under_test *g = plain(steering_find(by_weight[p].name), sizes[s]);
-            unsigned counts[GROUP_MAX] = { 0 };
-            double shares[5] = { 0 };
-            spread_ids(g);
-            for (size_t i = 0; i < g->n; i++)
-                g->candidates[i].weight = weights[i % 5];
-            group_update(g);
-            count_shares(g, counts);
-            for (size_t i = 0; i < g->n; i++)
-                shares[i % 5] += (double)counts[i] / REQUESTS;
-            for (unsigned i = 0; i < 5; i++)
-                if (fabs(shares[i] - weights[i] / 10) > 0.01 || (weights[i] == 0 && shares[i] > 0))
-                    fail_msg("%s, %zu: %f of weight %f", by_weight[p].name, sizes[s], shares[i], weights[i]);
-            group_free(g);
+            check_shares(by_weight[p].name, sizes[s], true);
+            if (!by_weight[p].by_load || sizes[s] * UNDER_WAY_EACH <= UNDER_WAY_MAX)
+                check_shares(by_weight[p].name, sizes[s], false);
         }
 }
 
@@ -310,7 +320,7 @@ static void test_one_removed_leaves_the_others_in_proportion(void **state)
             else
                 g->candidates[3].weight = 0;
             group_update(g);
-            count_shares(g, counts);
+            count_shares(g, many_under_way(g), counts);
             assert_int_equal(counts[3], 0);
             for (size_t i = 0; i < 3; i++)
                 if (fabs((double)counts[i] / REQUESTS - weights[i] / 6) > 0.01)
