@@ -199,7 +199,7 @@ static void add_rate_words(struct text *out, const json_t *rate)
     if (per_second > 0)
         text_addf(out, " at %.*f per second%s.\n", per_second < 10 ? 1 : 0, per_second, measured ? ", as measured" : "");
     else
-        text_addf(out, ".\n%s each is over before the next comes.\n", measured ? "There is no traffic at the moment:" : "Without a rate (--rate)");
+        text_addf(out, ".\n%s each request is over before the next comes.\n", measured ? "There is no traffic at the moment:" : "Without a rate (--rate)");
 }
 
 static void print_heading(const json_t *answer)

@@ -30,10 +30,15 @@ static json_t *both(double now, double then)
     return json_pack("{s:f, s:f}", "now", now, "then", then);
 }
 
-/* Numbers that only make sense where a rate is known. */
-static json_t *both_if(bool known, double now, double then)
+static json_t *both_counts(unsigned now, unsigned then)
 {
-    return known ? both(now, then) : json_pack("{s:n, s:n}", "now", "then");
+    return json_pack("{s:I, s:I}", "now", (json_int_t)now, "then", (json_int_t)then);
+}
+
+/* What only a rate would tell. */
+static json_t *both_unknown(void)
+{
+    return json_pack("{s:n, s:n}", "now", "then");
 }
 
 /* --- load balancers, and their rules --- */
@@ -109,7 +114,7 @@ static json_t *balancer_json(const struct simulation *x, const struct simulated_
     stand(x, lb, SIMULATED_THEN, &standing.then);
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o}", "load_balancer", counts->load_balancer->name, "rule",
                      status_text_json(counts->rule ? counts->rule->name : NULL), "rule_line",
-                     counts->rule ? json_integer(counts->rule->at.line) : json_null(), "requests", both(all[SIMULATED_NOW], all[SIMULATED_THEN]), "share",
+                     counts->rule ? json_integer(counts->rule->at.line) : json_null(), "requests", both_counts(all[SIMULATED_NOW], all[SIMULATED_THEN]), "share",
                      both(share(of_traffic[SIMULATED_NOW], x->of_traffic[SIMULATED_NOW]), share(of_traffic[SIMULATED_THEN], x->of_traffic[SIMULATED_THEN])), "state_now",
                      load_balancer_state_name(standing.now.state), "state_then", load_balancer_state_name(standing.then.state), "reason_then",
                      status_text_json(standing.then.reason), "endpoints", endpoints, "outcomes", outcomes);
@@ -167,13 +172,13 @@ static json_t *endpoint_json(const struct simulation *x, const struct simulation
     double now = x->rate * share(s->sent[SIMULATED_NOW], x->of_traffic[SIMULATED_NOW]);
     double then = x->rate * share(s->sent[SIMULATED_THEN], x->of_traffic[SIMULATED_THEN]);
     bool known = x->rate > 0;
-    json_t *rate = both_if(known, now, then);
+    json_t *rate = known ? both(now, then) : both_unknown();
     json_object_set_new(rate, "measured", terms->traffic ? json_real(terms->traffic[e->index]) : json_null());
     return json_pack("{s:s, s:o, s:b, s:o, s:f, s:s, s:o, s:o, s:o, s:b}", "endpoint", e->id, "assumed", status_text_json(assumed(s)), "out_already",
                      (int)s->was_out, "requests_per_second", rate,
                      "latency_ms", s->latency_s * 1000, "latency_from", latency_names[s->latency_from], "in_flight",
-                     both_if(known, now * s->latency_s, then * s->latency_s), "most_in_flight",
-                     both_if(known, s->most_in_flight[SIMULATED_NOW], s->most_in_flight[SIMULATED_THEN]), "max_in_flight",
+                     known ? both(now * s->latency_s, then * s->latency_s) : both_unknown(), "most_in_flight",
+                     known ? both_counts(s->most_in_flight[SIMULATED_NOW], s->most_in_flight[SIMULATED_THEN]) : both_unknown(), "max_in_flight",
                      e->max_in_flight ? json_integer(e->max_in_flight) : json_null(), "full_then",
                      (int)(known && e->max_in_flight && s->most_in_flight[SIMULATED_THEN] >= e->max_in_flight));
 }
@@ -242,7 +247,7 @@ json_t *simulation_json(const struct simulation *x, const struct simulation_term
     qsort(x->counts, x->n_counts, sizeof *x->counts, compare_counts);
     return json_pack("{s:o, s:o, s:b, s:{s:s, s:i, s:o}, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o}", "down", names_json(x, false), "drained", names_json(x, true),
                      "complete", (int)x->complete, "sample", "source", terms->sample_given ? "given" : "uniform", "clients", (int)terms->n_clients,
-                     "requests", both(x->made[SIMULATED_NOW], x->made[SIMULATED_THEN]), "rate", "requests_per_second",
+                     "requests", both_counts(x->made[SIMULATED_NOW], x->made[SIMULATED_THEN]), "rate", "requests_per_second",
                      x->rate > 0 ? json_real(x->rate) : json_null(), "measured_over_s", terms->traffic ? json_real(terms->window_s) : json_null(),
                      "load_balancers", balancers_json(x), "endpoints", endpoints_json(x, terms), "pools", pools_json(x), "outcomes", outcomes_json(x),
                      "unanswered", both(unanswered(x, SIMULATED_NOW), unanswered(x, SIMULATED_THEN)));

@@ -52,6 +52,8 @@ struct run {
     nsec_t began;         /* by the clock, and what the made-up time began at */
     nsec_t work_until;    /* the thread's own time */
     size_t *order;        /* requests, as they come, in both halves */
+    size_t *firsts;       /* of each kind of them the first, in that order */
+    unsigned n_firsts;
     struct endpoint_live **as_found; /* by the endpoint's index: each half begins with a copy of these */
     struct random random; /* what is left to chance comes from here in the same turn in both halves: what the loss does not touch is the same */
     struct session_jar *jars; /* uthash, by the requests' `session` */
@@ -179,6 +181,21 @@ static void fill_order(const struct simulation *x, const size_t *kinds, size_t *
         order[at] = order[0];
 }
 
+static bool list_firsts(struct run *r)
+{
+    const struct simulation *x = r->x;
+    bool *seen = calloc(x->n_requests + 1, sizeof *seen);
+    r->firsts = calloc((x->n_requests < x->n ? x->n_requests : x->n) + 1, sizeof *r->firsts);
+    for (size_t i = 0; seen && r->firsts && i < x->n; i++) {
+        if (!seen[r->order[i]])
+            r->firsts[r->n_firsts++] = r->order[i];
+        seen[r->order[i]] = true;
+    }
+    bool listed = seen && r->firsts;
+    free(seen);
+    return listed;
+}
+
 static bool draw_up_order(struct run *r)
 {
     const struct simulation *x = r->x;
@@ -193,7 +210,7 @@ static bool draw_up_order(struct run *r)
     }
     bool drawn = kinds && r->order;
     free(kinds);
-    return drawn;
+    return drawn && list_firsts(r);
 }
 
 /* --- a world of its own, for each half --- */
@@ -283,6 +300,7 @@ static void take_down(struct run *r)
     }
     free(r->jar_of);
     free(r->order);
+    free(r->firsts);
     free(r->as_found);
 }
 
@@ -537,13 +555,13 @@ static bool has_to_end(const struct run *r)
            clock_read(CLOCK_THREAD_CPUTIME_ID) >= r->work_until;
 }
 
-static bool pass_requests(struct run *r, unsigned n)
+static bool pass_requests(struct run *r, const size_t *order, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         if (i % CLOCK_EVERY == 0 && has_to_end(r))
             return false;
-        pass_time(r, worker_now(r->worker) + next_gap(r, r->order[i]));
-        request_comes(r, r->order[i]);
+        pass_time(r, worker_now(r->worker) + next_gap(r, order[i]));
+        request_comes(r, order[i]);
     }
     return true;
 }
@@ -599,17 +617,17 @@ static bool pass_phase(struct run *r)
 {
     struct simulation *x = r->x;
     r->counting = false;
-    bool passed = !has_sessions(x->config) || pass_requests(r, x->n);
+    bool passed = !has_sessions(x->config) || pass_requests(r, r->firsts, r->n_firsts);
     begin_now(r);
     if (r->phase == SIMULATED_THEN)
         lose(r);
     balance_epoch_move(&r->epoch);
     for (size_t i = 0; i < x->config->n_pools; i++)
         pool_take_census(&x->config->pools[i], worker_now(r->worker), &x->censuses[r->phase][i]);
-    passed = passed && pass_requests(r, x->n / WARM_UP);
+    passed = passed && pass_requests(r, r->order, x->n / WARM_UP);
     nsec_t from = worker_now(r->worker);
     r->counting = true;
-    passed = passed && pass_requests(r, x->n);
+    passed = passed && pass_requests(r, r->order, x->n);
     x->seconds[r->phase] = nsec_to_seconds(worker_now(r->worker) - from);
     return passed && !r->out_of_memory;
 }

@@ -261,6 +261,7 @@ def test_our_own_access_log_as_a_sample(serve, make_origin):
     wait_until(lambda: len(daemon.access_log()) == 20)
     told = simulate(daemon, "--down", "pool/a", "--requests", "20", "--clients", daemon.access_log_path)
     assert shares(told, "now") == {identity: pytest.approx(n / 20) for identity, n in seen.items()}
+    assert told["sample"]["requests"] == {"now": 20, "then": 20} and isinstance(told["sample"]["requests"]["now"], int)
 
 
 def test_without_a_daemon(make_daemon, make_origin, folder):
