@@ -204,6 +204,28 @@ def chunked(*pieces, end=b"0\r\n\r\n"):
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end
 
 
+def keep_asking(daemon, turns, ask, statuses, answered, problems):
+    """So many times `ask(connection)`, over a new connection where the last one ended. Counts answers by status, and those that were cut."""
+    connection = None
+    for _ in range(turns):
+        try:
+            connection = connection or daemon.connect()
+            response = ask(connection)
+            assert response.status in statuses, response
+            answered[response.status] += 1
+            if response.get("Connection") != "close":
+                continue
+        except TimeoutError as problem:
+            problems.append(f"waited for ever: {problem!r}")
+        except OSError:
+            answered["cut"] += 1
+        except AssertionError as problem:
+            problems.append(repr(problem))
+        if connection:
+            connection.close()
+        connection = None
+
+
 class Load:
     """GETs at a steady rate over kept connections until stopped. `failures`: everything that was not the expected status."""
 

@@ -5,7 +5,7 @@ import collections
 import random
 import threading
 
-from client import WEBSOCKET, Cut, chunked, request_bytes, wait_until
+from client import WEBSOCKET, Cut, chunked, keep_asking, request_bytes, wait_until
 from daemon import endpoint, monitor
 from origin import CLOSE, CLOSE_IF_REUSED, RESET, answer, content
 
@@ -45,24 +45,10 @@ def leave_early(connection, draw):
 
 def client(daemon, seed, answered, problems):
     draw = random.Random(seed)
-    connection = None
-    for _ in range(TURNS):
-        try:
-            connection = connection or daemon.connect()
-            response = draw.choice([get, get, get, post, post_chunked, websocket, leave_early])(connection, draw)
-            assert response.status in (200, 404, 502, 503, 530), response
-            answered[response.status] += 1
-            if response.get("Connection") != "close":
-                continue
-        except TimeoutError as problem:
-            problems.append(f"waited for ever: {problem!r}")
-        except OSError:
-            answered["cut"] += 1
-        except AssertionError as problem:
-            problems.append(repr(problem))
-        if connection:
-            connection.close()
-        connection = None
+
+    def ask(connection):
+        return draw.choice([get, get, get, post, post_chunked, websocket, leave_early])(connection, draw)
+    keep_asking(daemon, TURNS, ask, (200, 404, 502, 503, 530), answered, problems)
 
 
 def disturb(daemon, origins, draw):

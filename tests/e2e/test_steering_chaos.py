@@ -9,7 +9,7 @@ import random
 import threading
 
 import pytest
-from client import Cut, wait_until
+from client import keep_asking, wait_until
 from daemon import endpoint
 from origin import CLOSE, RESET, answer
 
@@ -55,37 +55,30 @@ def configuration(origins, draw):
     }
 
 
-def ask(connection, draw, cookie):
-    fields = [("X-Request-Id", f"id{draw.randrange(500)}"), ("X-User", f"u{draw.randrange(20)}"),
-              ("X-Forwarded-For", draw.choice(["203.0.113.9", "198.51.100.9", "192.0.2.9"]))]
-    fields += [("X-Canary", "1")] if draw.random() < 0.1 else []
-    fields += [("Cookie", cookie)] if cookie else []
-    if draw.random() < 0.2:
-        return connection.request("POST", "/echo", fields, body=b"x" * draw.choice([10, 20_000]))
-    return connection.request("GET", draw.choice(["/", "/?n=5", "/fixed", "/bytes/30000", "/delay/0.01"]), fields)
+class Visitor:
+    """Keeps the cookie that it was given, mostly."""
+
+    def __init__(self, seed):
+        self.draw = random.Random(seed)
+        self.cookie = None
+
+    def ask(self, connection):
+        draw = self.draw
+        fields = [("X-Request-Id", f"id{draw.randrange(500)}"), ("X-User", f"u{draw.randrange(20)}"),
+                  ("X-Forwarded-For", draw.choice(["203.0.113.9", "198.51.100.9", "192.0.2.9"]))]
+        fields += [("X-Canary", "1")] if draw.random() < 0.1 else []
+        fields += [("Cookie", self.cookie)] if self.cookie else []
+        if draw.random() < 0.2:
+            response = connection.request("POST", "/echo", fields, body=b"x" * draw.choice([10, 20_000]))
+        else:
+            response = connection.request("GET", draw.choice(["/", "/?n=5", "/fixed", "/bytes/30000", "/delay/0.01"]), fields)
+        if (given := response.get("Set-Cookie")) and draw.random() < 0.8:
+            self.cookie = given.partition(";")[0]
+        return response
 
 
 def client(daemon, seed, answered, problems):
-    draw, connection, cookie = random.Random(seed), None, None
-    for _ in range(TURNS):
-        try:
-            connection = connection or daemon.connect()
-            response = ask(connection, draw, cookie)
-            assert response.status in (200, 418, 502, 503, 530), response
-            answered[response.status] += 1
-            if (given := response.get("Set-Cookie")) and draw.random() < 0.8:
-                cookie = given.partition(";")[0]
-            if response.get("Connection") != "close":
-                continue
-        except TimeoutError as problem:
-            problems.append(f"waited for ever: {problem!r}")
-        except (OSError, Cut):
-            answered["cut"] += 1
-        except AssertionError as problem:
-            problems.append(repr(problem))
-        if connection:
-            connection.close()
-        connection = None
+    keep_asking(daemon, TURNS, Visitor(seed).ask, (200, 418, 502, 503, 530), answered, problems)
 
 
 def disturb(edge, origins, draw):
