@@ -113,6 +113,9 @@ class Proxy:
         return sum(int((task / "schedstat").read_text().split()[0])
                    for pid in self.processes() for task in Path(f"/proc/{pid}/task").iterdir())
 
+    def descriptors(self):
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.processes())
+
     def memory(self):
         """Proportional set size, in bytes."""
         return sum(int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) * 1024
