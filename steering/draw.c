@@ -9,9 +9,8 @@ static bool allocate(struct draw_table *t, size_t n)
 {
     *t = (struct draw_table){ .n = n };
     t->weights = calloc(n + 1, sizeof *t->weights);
-    t->thresholds = calloc(n + 1, sizeof *t->thresholds);
-    t->aliases = calloc(n + 1, sizeof *t->aliases);
-    return t->weights && t->thresholds && t->aliases;
+    t->columns = calloc(n + 1, sizeof *t->columns);
+    return t->weights && t->columns;
 }
 
 /* Columns of mean height: each too low one is filled up from one too high, which may thereby become too low. `work` holds the low
@@ -21,26 +20,21 @@ static void level_columns(struct draw_table *t, uint32_t *work)
     size_t low = 0, high = t->n;
 
     for (size_t i = 0; i < t->n; i++) {
-        t->thresholds[i] = t->weights[i] * (double)t->n / t->total;
-        t->aliases[i] = (uint32_t)i;
-        work[t->thresholds[i] < 1 ? low++ : --high] = (uint32_t)i;
+        t->columns[i] = (struct draw_column){ t->weights[i] * (double)t->n / t->total, (uint32_t)i };
+        work[t->columns[i].threshold < 1 ? low++ : --high] = (uint32_t)i;
     }
     while (low > 0 && high < t->n) {
-        uint32_t poor = work[--low], rich = work[high];
-        t->aliases[poor] = rich;
-        t->thresholds[rich] -= 1 - t->thresholds[poor];
-        if (t->thresholds[rich] < 1) {
-            high++;
-            work[low++] = rich;
-        }
+        struct draw_column *poor = &t->columns[work[--low]], *rich = &t->columns[work[high]];
+        poor->alias = work[high];
+        rich->threshold -= 1 - poor->threshold;
+        if (rich->threshold < 1)
+            work[low++] = work[high++];
     }
-    /* What is left is full but for rounding; a column of weight 0 always got an alias, unless rounding ate it. */
+    /* What is left is full but for rounding. None of weight 0 is among it: until one is filled, others have a whole column too much. */
     while (high < t->n)
-        t->thresholds[work[high++]] = 1;
-    while (low > 0) {
-        uint32_t left = work[--low];
-        t->thresholds[left] = t->weights[left] > 0 ? 1 : 0;
-    }
+        t->columns[work[high++]].threshold = 1;
+    while (low > 0)
+        t->columns[work[--low]].threshold = 1;
 }
 
 bool draw_table_build(struct draw_table *table, const struct steering_candidate *candidates, size_t n)
@@ -67,17 +61,17 @@ bool draw_table_build(struct draw_table *table, const struct steering_candidate 
 void draw_table_clear(struct draw_table *t)
 {
     free(t->weights);
-    free(t->thresholds);
-    free(t->aliases);
+    free(t->columns);
     *t = (struct draw_table){ 0 };
 }
 
 static size_t draw(const struct draw_table *t, uint64_t random)
 {
-    size_t column = (size_t)((random >> 32) * t->n >> 32);
+    size_t at = (size_t)((random >> 32) * t->n >> 32);
+    const struct draw_column *column = &t->columns[at];
     double height = (double)(uint32_t)random * 0x1p-32;
 
-    return height < t->thresholds[column] ? column : t->aliases[column];
+    return height < column->threshold ? at : column->alias;
 }
 
 static size_t draw_from_all(const struct draw_table *t, double unit, const struct steering_view *view)
@@ -104,7 +98,7 @@ size_t draw_usable(const struct draw_table *t, struct random *random, const stru
         return STEERING_NONE;
     for (unsigned i = 0; i < DRAW_TRIES; i++) {
         size_t drawn = draw(t, random_u64(random));
-        if (draw_is_open(t, view, drawn))
+        if (!steering_is_struck_out(view, drawn))
             return drawn;
     }
     return draw_from_all(t, random_unit(random), view);

@@ -8,13 +8,18 @@
 
 enum { STEERING_FEW = 32 }; /* candidates up to which all are looked at for one choice */
 
+/* One per candidate, all equally likely. */
+struct draw_column {
+    double threshold; /* the share of it that is its own */
+    uint32_t alias;   /* whose the rest is */
+};
+
 /* Zero-initialised is empty: every draw is STEERING_NONE. */
 struct draw_table {
     size_t n;
     double total;
-    double *weights;    /* by index */
-    double *thresholds; /* of each column, the share that is its own */
-    uint32_t *aliases;  /* whose the rest of the column is */
+    double *weights; /* by index */
+    struct draw_column *columns; /* no draw leads to one of weight 0 */
 };
 
 /* False: memory is out, and the table is what it was. */

@@ -1,6 +1,8 @@
 /* Shares follow weights, at a fixed seed. */
 #include "steering_group.h"
 
+#include "steering/draw.h"
+
 /* The 99.9 % quantiles of the chi-square distribution for the degrees of freedom used here. */
 static const double CHI_2 = 13.8, CHI_3 = 16.3, CHI_99 = 148.2;
 
@@ -70,6 +72,28 @@ static void test_shares_without_the_struck_out(void **state)
     group_free(g);
 }
 
+/* Whatever rounding does to the table: a draw does not look whether who it leads to has weight. */
+static void test_no_column_leads_to_weight_zero(void **state)
+{
+    struct draw_table table = { 0 };
+    struct steering_candidate candidates[257] = { 0 };
+    struct random random = { 1 };
+
+    (void)state;
+    for (unsigned round = 0; round < 20000; round++) {
+        size_t n = 1 + random_u64(&random) % 257;
+        for (size_t i = 0; i < n; i++)
+            candidates[i].weight = random_u64(&random) % 3 ? pow(random_unit(&random), 1 + round % 40) : 0;
+        assert_true(draw_table_build(&table, candidates, n));
+        for (size_t i = 0; i < n && table.total > 0; i++) {
+            const struct draw_column *c = &table.columns[i];
+            assert_true(c->threshold <= 0 || candidates[i].weight > 0);
+            assert_true(c->threshold >= 1 || candidates[c->alias].weight > 0);
+        }
+    }
+    draw_table_clear(&table);
+}
+
 static void test_scores_are_chances(void **state)
 {
     struct group_under_test *g = group_new("random", NULL, 0, 3);
@@ -91,6 +115,7 @@ int main(void)
         cmocka_unit_test(test_unequal_weights),
         cmocka_unit_test(test_a_hundred_candidates),
         cmocka_unit_test(test_shares_without_the_struck_out),
+        cmocka_unit_test(test_no_column_leads_to_weight_zero),
         cmocka_unit_test(test_scores_are_chances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
