@@ -233,12 +233,46 @@ static void read_clients(struct loader *l, const struct conf_key *k, const confi
     type_networks.read(l, &named, &g, out);
 }
 
+struct placed_network {
+    struct cidr network;
+    struct source at; /* of its map */
+};
+
+static int by_network(const void *a, const void *b)
+{
+    const struct placed_network *x = a, *y = b;
+    int order = memcmp(&x->network, &y->network, sizeof x->network);
+    return order ? order : (x->at.line > y->at.line) - (x->at.line < y->at.line);
+}
+
+/* Of equal networks only the first map would count. */
+static void refuse_networks_twice(struct loader *l, const struct conf_key *k, const struct client_map *maps, const struct source *places, size_t n)
+{
+    size_t all = 0;
+    for (size_t i = 0; i < n; i++)
+        all += maps[i].clients.n;
+    struct placed_network *networks = arena_array(&l->scratch, all + 1, sizeof *networks);
+    all = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < maps[i].clients.n; j++)
+            networks[all++] = (struct placed_network){ maps[i].clients.items[j], places[i] };
+    qsort(networks, all, sizeof *networks, by_network);
+    for (size_t i = 1; i < all; i++) {
+        char text[CIDR_TEXT_SIZE];
+        if (memcmp(&networks[i].network, &networks[i - 1].network, sizeof networks->network) != 0)
+            continue;
+        cidr_format(&networks[i].network, text);
+        conf_error(l, networks[i].at, "`%s` has %s twice, first in line %u", k->name, text, networks[i - 1].at.line);
+    }
+}
+
 static void read_client_map(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
     struct load_balancer *lb = balancer_of(object);
     if (!require_groups(l, k, g))
         return;
     struct client_map *maps = arena_array(&l->config->arena, count_elements(g) + 1, sizeof *maps);
+    struct source *places = arena_array(&l->scratch, count_elements(g) + 1, sizeof *places);
     size_t n = 0;
     for (size_t i = 0; i < count_elements(g); i++) {
         const config_setting_t *item = element_at(g, i).setting;
@@ -249,8 +283,10 @@ static void read_client_map(struct loader *l, const struct conf_key *k, const st
             continue;
         }
         read_clients(l, k, clients, &maps[n]);
+        places[n] = document_place(item);
         maps[n++].list = add_list_of(l, k, lb, pools);
     }
+    refuse_networks_twice(l, k, maps, places, n);
     store_array(k, object, maps, n);
 }
 

@@ -255,6 +255,12 @@ static void preset_choice(struct loader *l, const struct conf_key *k, void *obje
 
 static void read_choice(struct loader *l, const struct conf_key *k, const struct given *g, void *object)
 {
+    const config_setting_t *s = g->settings[0];
+    const char *bare = config_setting_type(s) == CONFIG_TYPE_INT ? arena_printf(&l->scratch, "%d", config_setting_get_int(s)) : NULL;
+    if (bare && choose_word(k, bare, field(k, object))) {
+        conf_error(l, document_place(s), "`%s` needs quotes: \"%s\"", k->name, bare);
+        return;
+    }
     const char *text = require_text(l, k, g->settings[0]);
     if (text && !choose_word(k, text, field(k, object)))
         refuse_choice(l, k, text, given_place(g));
