@@ -4,13 +4,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A candidate has so many at the least, twice as many at the most: its share is then within some 8 % of its weight's. */
 enum { POINTS_MIN = 128 };
-enum {
-    POINTS_PER_BUCKET = 32, /* on average at the most; half as many at the least */
-    GUESS_ERROR = 4         /* points by which a guess within a bucket is mostly wrong at the most */
-};
+enum { POINTS_PER_CELL = 4 }; /* on average at the most; half as many at the least */
 
 struct place {
     int octave;
@@ -47,7 +45,7 @@ static int highest_octave(const struct steering_candidate *candidates, size_t n)
 static void ring_clear(struct ring *r)
 {
     free(r->points);
-    free(r->starts);
+    free(r->cells);
     *r = (struct ring){ 0 };
 }
 
@@ -91,12 +89,14 @@ static bool allocate(struct ring *r)
 {
     unsigned bits = 1;
 
-    while (bits < 31 && (UINT32_C(1) << bits) < r->n / POINTS_PER_BUCKET)
+    while (bits < 31 && (UINT32_C(1) << bits) < r->n / POINTS_PER_CELL)
         bits++;
     r->shift = 32 - bits;
     r->points = calloc(r->n, sizeof *r->points);
-    r->starts = calloc(((size_t)1 << bits) + 1, sizeof *r->starts);
-    return r->points && r->starts;
+    r->cells = aligned_alloc(_Alignof(struct ring_cell), sizeof *r->cells << bits);
+    if (r->cells)
+        memset(r->cells, 0, sizeof *r->cells << bits);
+    return r->points && r->cells;
 }
 
 static bool stands_before(const struct ring_point *a, const struct ring_point *b, const struct steering_candidate *candidates)
@@ -104,8 +104,8 @@ static bool stands_before(const struct ring_point *a, const struct ring_point *b
     return a->at < b->at || (a->at == b->at && candidates[a->index].id < candidates[b->index].id);
 }
 
-/* Positions are spread evenly: sorted by bucket, little is left to do within one. */
-static void sort_within_buckets(struct ring *r, const struct steering_candidate *candidates)
+/* Positions are spread evenly: sorted by cell, little is left to do within one. */
+static void sort_within_cells(struct ring *r, const struct steering_candidate *candidates)
 {
     for (uint32_t i = 1; i < r->n; i++) {
         struct ring_point point = r->points[i];
@@ -132,25 +132,32 @@ static void each_point(struct ring *r, const struct steering_candidate *candidat
 
 static void count_point(struct ring *r, struct ring_point point)
 {
-    r->starts[point.at >> r->shift]++;
+    r->cells[point.at >> r->shift].first++;
 }
 
 static void set_point(struct ring *r, struct ring_point point)
 {
-    r->points[--r->starts[point.at >> r->shift]] = point;
+    r->points[--r->cells[point.at >> r->shift].first] = point;
 }
 
-/* Buckets' counts become their ends, and these become their starts while the points are set. */
+static void fill_cell(const struct ring *r, struct ring_cell *c)
+{
+    c->n = r->n - c->first < RING_CELL_POINTS ? r->n - c->first : RING_CELL_POINTS;
+    memcpy(c->points, r->points + c->first, c->n * sizeof *c->points);
+}
+
+/* Cells' counts become their ends, and these become their begins while the points are set. */
 static void fill(struct ring *r, const struct steering_candidate *candidates, size_t n, int highest)
 {
-    uint32_t buckets = UINT32_C(1) << (32 - r->shift);
+    uint32_t cells = UINT32_C(1) << (32 - r->shift);
 
     each_point(r, candidates, n, highest, count_point);
-    for (uint32_t i = 1; i < buckets; i++)
-        r->starts[i] += r->starts[i - 1];
-    r->starts[buckets] = r->n;
+    for (uint32_t i = 1; i < cells; i++)
+        r->cells[i].first += r->cells[i - 1].first;
     each_point(r, candidates, n, highest, set_point);
-    sort_within_buckets(r, candidates);
+    sort_within_cells(r, candidates);
+    for (uint32_t i = 0; i < cells; i++)
+        fill_cell(r, &r->cells[i]);
 }
 
 static struct ring *find_same(struct rings *old, const struct ring *r)
@@ -189,41 +196,30 @@ bool rings_build(struct rings *rings, const struct steering_candidate *candidate
 
 /* --- looking up --- */
 
-struct stretch {
-    uint32_t begin, end; /* the points of a bucket */
-    uint32_t guess;      /* where the key would be among them if they were evenly spread */
+struct found {
+    uint32_t at; /* its index */
+    struct ring_point point;
 };
 
-static struct stretch stretch_of(const struct ring *r, uint32_t key)
+static struct found point_at(const struct ring *r, uint32_t i)
 {
-    struct stretch s = { .begin = r->starts[key >> r->shift], .end = r->starts[(key >> r->shift) + 1] };
-    uint64_t within = key & ((UINT64_C(1) << r->shift) - 1);
-
-    s.guess = s.begin + (uint32_t)(within * (s.end - s.begin) >> r->shift);
-    return s;
+    i = i < r->n ? i : 0;
+    return (struct found){ i, r->points[i] };
 }
 
-/* The lines of memory on either side of the guess, at once. */
-static void prefetch(const struct ring *r, uint32_t key)
+/* Mostly within the cell; where many stand close together, beyond it. */
+static struct found first_after(const struct ring *r, uint32_t key)
 {
-    struct stretch s = stretch_of(r, key);
-    uint32_t first = s.guess - s.begin > GUESS_ERROR ? s.guess - GUESS_ERROR : s.begin;
-    uint32_t last = s.end - s.guess > GUESS_ERROR ? s.guess + GUESS_ERROR : s.end - (s.end > 0);
+    const struct ring_cell *c = &r->cells[key >> r->shift];
+    uint32_t i = 0;
 
-    __builtin_prefetch(&r->points[first]);
-    __builtin_prefetch(&r->points[last]);
-}
-
-static uint32_t first_after(const struct ring *r, uint32_t key)
-{
-    struct stretch s = stretch_of(r, key);
-    uint32_t i = s.guess;
-
-    while (i > s.begin && r->points[i - 1].at >= key)
-        i--;
-    while (i < s.end && r->points[i].at < key)
+    while (i < c->n && c->points[i].at < key)
         i++;
-    return i < r->n ? i : 0;
+    if (i < c->n)
+        return (struct found){ c->first + i, c->points[i] };
+    for (i += c->first; i < r->n && r->points[i].at < key; i++)
+        ;
+    return point_at(r, i);
 }
 
 static double distance(const struct ring *r, uint32_t key, const struct ring_point *point)
@@ -238,17 +234,17 @@ size_t rings_find(const struct rings *rings, uint64_t key, ring_accepts *accepts
     double least = INFINITY;
 
     for (size_t k = 0; k < rings->n; k++)
-        prefetch(&rings->items[k], from);
+        __builtin_prefetch(&rings->items[k].cells[from >> rings->items[k].shift]);
     for (size_t k = 0; k < rings->n; k++) {
         const struct ring *r = &rings->items[k];
-        uint32_t at = first_after(r, from);
-        for (uint32_t i = 0; i < r->n; i++, at = at + 1 < r->n ? at + 1 : 0) {
-            double its_distance = distance(r, from, &r->points[at]);
+        struct found found = first_after(r, from);
+        for (uint32_t i = 0; i < r->n; i++, found = point_at(r, found.at + 1)) {
+            double its_distance = distance(r, from, &found.point);
             if (its_distance >= least)
                 break;
-            if (!accepts(arg, r->points[at].index))
+            if (!accepts(arg, found.point.index))
                 continue;
-            best = r->points[at].index;
+            best = found.point.index;
             least = its_distance;
             break;
         }

@@ -16,15 +16,22 @@ struct ring_point {
     uint32_t index;        /* of the candidate */
 };
 
-/* The points are more than the nearer caches hold, so that a look-up is made to wait for them once: the buckets are so few that
- * they stay in there, and within one the points are spread so evenly that a guess is off by a few of them. */
+/* The points that come next from where a part of the circle begins, on one line of memory: with more points than the nearer caches hold, a
+ * look-up waits for memory once. */
+enum { RING_CELL_POINTS = 7 };
+struct ring_cell {
+    _Alignas(64) struct ring_point points[RING_CELL_POINTS];
+    uint32_t first;        /* the first of them among all: its index */
+    uint32_t n;            /* how many of them stand before the end of the circle */
+};
+
 struct ring {
     int octave;
     uint64_t signature;    /* of who stands on it and how often */
     uint32_t n;
-    unsigned shift;        /* a position's bucket: its high bits */
+    unsigned shift;        /* a position's cell: its high bits */
     struct ring_point *points; /* sorted */
-    uint32_t *starts;      /* by bucket, and once more for the end: the first point at or after its begin */
+    struct ring_cell *cells;
 };
 
 /* Zero-initialised is empty. */
