@@ -124,18 +124,13 @@ static struct slice path_of(const struct exchange *ex, struct forward_notes *not
 {
     const char *prefix = http_path_prefix(ex->head, ex->base);
     struct slice path = { ex->base + ex->head->path, ex->head->path_len };
-    size_t n = strlen(prefix), room;
-    if (!n)
+    if (!*prefix)
         return path;
     if (!path.n)
-        return (struct slice){ prefix, n };
-    char *out = room_for_text(notes, &room);
-    if (n + path.n > room)
-        return path;
-    memcpy(out, prefix, n);
-    memcpy(out + n, path.p, path.n);
-    notes->used += n + path.n;
-    return (struct slice){ out, n + path.n };
+        return slice_of(prefix);
+    notes->path[0] = *prefix;
+    memcpy(notes->path + 1, path.p, path.n); /* no head is longer than BUFFER_LARGE */
+    return (struct slice){ notes->path, path.n + 1 };
 }
 
 static struct slice host_of(const struct exchange *ex)

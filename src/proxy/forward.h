@@ -13,6 +13,7 @@ struct forward_notes {
     struct added_field fields[FORWARD_FIELDS_MAX];
     size_t n, used;
     char text[FORWARD_TEXT_MAX];
+    char path[BUFFER_LARGE + 1]; /* in origin form, where the target has no path of its own: it takes nothing of the room for fields */
 };
 
 /* For the exchange's current endpoint; marks fields of the request for this try only. */

@@ -353,6 +353,17 @@ def test_fields_that_are_added(serve, origin):
     assert fields["x-request-id"] != echo(daemon)[0]["x-request-id"]
 
 
+@pytest.mark.parametrize("length", [100, 16_000, 16_340, 16_380, 20_000])
+def test_a_long_target_without_a_path_hides_nobody(serve, origin, length):
+    daemon = serve(origin, workers=1)
+    query = "?" + "a" * length
+    assert daemon.get(f"http://app.test{query}").status == 200
+    request = origin.requests[-1]
+    fields = {name.lower(): value for name, value in request.fields}
+    assert request.target == "/" + query
+    assert fields["x-forwarded-for"] == fields["x-real-ip"] == "127.0.0.1" and "for=127.0.0.1" in fields["forwarded"]
+
+
 FORGED = [("X-Forwarded-For", "10.9.8.7"), ("X-Real-IP", "10.9.8.7"), ("Forwarded", "for=10.9.8.7"), ("X-Forwarded-Proto", "https"),
           ("X-Forwarded-Host", "evil.test"), ("CF-Connecting-IP", "10.9.8.7"), ("True-Client-IP", "10.9.8.7")]
 
