@@ -79,6 +79,14 @@ void explain_directed(const struct exchange *ex, enum direction direction, const
     d->rule = rule->name ? decision_add_text(d, slice_of(rule->name), DECISION_TEXT_MAX) : 0;
 }
 
+void explain_located(const struct exchange *ex)
+{
+    if (!ex->decision)
+        return;
+    ex->decision->located = true;
+    ex->decision->place = ex->place;
+}
+
 void explain_list(const struct exchange *ex, enum pool_map_kind by)
 {
     bool only_list = ex->load_balancer->n_lists == 1; /* nothing was chosen */
@@ -120,19 +128,10 @@ void explain_queued(const struct exchange *ex)
     decision_add_queued(ex->decision, since_start(ex));
 }
 
-static void note_place(const struct exchange *ex)
-{
-    ex->decision->located = ex->located;
-    if (ex->located)
-        ex->decision->place = ex->place;
-}
-
 void explain_try(const struct exchange *ex, enum try_how how)
 {
-    if (!ex->decision)
-        return;
-    note_place(ex);
-    decision_add_try(ex->decision, how, ex->decision->choice ? NULL : ex->endpoint->id, since_start(ex));
+    if (ex->decision)
+        decision_add_try(ex->decision, how, ex->decision->choice ? NULL : ex->endpoint->id, since_start(ex));
 }
 
 void explain_failed(const struct exchange *ex, enum reason reason, unsigned status, const char *detail)
@@ -363,7 +362,6 @@ static void lead(struct explanation *x, struct exchange *ex)
     explain_directed(ex, direction, rule);
     if (direction == DIRECT_TO_ENDPOINTS)
         choose_for(x, ex);
-    note_place(ex);
 }
 
 static void explain_new(struct worker *w, struct explanation *x)

@@ -62,6 +62,8 @@ void explain_end(struct exchange *, enum reason);
 void explain_let_go(struct exchange *);
 
 void explain_directed(const struct exchange *, enum direction, const struct rule *);
+/* Somebody asked for the client's place: it is the exchange's now. */
+void explain_located(const struct exchange *);
 void explain_list(const struct exchange *, enum pool_map_kind by);
 /* `why_not`: RULED_IN where it stays. */
 void explain_session(const struct exchange *, enum ruled_out why_not);

@@ -1,6 +1,7 @@
 #include "proxy/locate.h"
 
 #include "proxy/exchange.h"
+#include "proxy/explain.h"
 #include "proxy/forward.h"
 
 #define XXH_INLINE_ALL
@@ -88,5 +89,6 @@ const struct place *locate(struct exchange *ex)
     const struct address *client = look_at_slot(l) ? forward_client(ex, &room) : NULL;
     if (client)
         find(ex->worker, client, &ex->place);
+    explain_located(ex);
     return &ex->place;
 }

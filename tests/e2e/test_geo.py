@@ -209,6 +209,17 @@ def test_explain_says_by_which_place_a_rule_holds(mapped):
     assert french[0]["rule"] is None and french[0]["pool"] == "europe"
 
 
+def test_explain_says_where_the_client_of_a_request_is_that_went_nowhere(mapped, origins):
+    """Each request's own client, not that of one whose place in the memory it has."""
+    daemon = mapped(pools=pools(origins, germany={"enabled": False}, europe={"enabled": False}), explain={"requests": 1}, workers=1)
+    assert ask(daemon, "198.51.100.1") == "west"
+    for name, client, said in (("one", "192.0.2.1", "`country_pools` has DE"), ("two", "192.0.3.1", "`region_pools` has WEU")):
+        assert daemon.get("/", headers=[("X-Forwarded-For", client), ("X-Request-Id", name)]).status == 503
+        told = daemon.admin("GET", f"/v1/explain?request={name}").json()
+        assert [step["text"] for step in told["steps"] if step["step"] == "list"] == [said]
+        assert [step["step"] for step in told["steps"]].count("place") == 1
+
+
 def test_a_rule_by_place_follows_the_database(mapped, database):
     daemon = mapped(lb={"rules": [{"match": {"countries": ["AU"]}, "pools": ["office"]}]})
     assert ask(daemon, "192.0.3.1") == "europe"
