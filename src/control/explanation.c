@@ -230,15 +230,29 @@ static json_t *request_json(const struct told *t)
                      status_text_json(space ? space + 1 : NULL));
 }
 
+/* Its length alone was too much, whoever it is for. */
+static bool is_refused(const struct decision *d)
+{
+    return d->over && d->reason == REASON_BODY_TOO_LARGE && !d->endpoint && !d->queued;
+}
+
+static void say_why(const struct told *t, char *words)
+{
+    const struct decision *d = t->decision;
+    if (is_refused(d))
+        say_refused(t, words);
+    else if (d->endpoint)
+        say_reason(t, CHOICE_MADE, words);
+    else
+        say_reason(t, d->queued || !d->over ? CHOICE_FULL : CHOICE_NONE, words);
+}
+
 json_t *explanation_remembered_json(struct control *control, const struct explanation *x)
 {
     const struct decision *d = x->decision;
     const struct told told = { NULL, d };
     char words[EXPLANATION_WORDS], started[CLOCK_RFC3339_SIZE];
-    if (d->endpoint || d->direction != DIRECT_TO_ENDPOINTS || !d->over)
-        say_reason(&told, d->endpoint ? CHOICE_MADE : CHOICE_FULL, words);
-    else
-        say_reason(&told, d->queued ? CHOICE_FULL : CHOICE_NONE, words);
+    say_why(&told, words);
     json_t *out = whole_json(control, &told, words);
     say_outcome(&told, words);
     json_object_update_new(out, request_json(&told));

@@ -418,6 +418,11 @@ void say_reason(const struct told *t, enum choice_result result, char *out)
     }
 }
 
+void say_refused(const struct told *t, char *out)
+{
+    snprintf(out, WORDS, "%s: %u", reason_sentence((enum reason)t->decision->reason), t->decision->status);
+}
+
 void say_outcome(const struct told *t, char *out)
 {
     const struct decision *d = t->decision;

@@ -32,6 +32,8 @@ void say_rule(const struct told *, char *out);
 void say_place(const struct told *, char *out);
 /* How the choice came about in one sentence. `result` where there was none. */
 void say_reason(const struct told *, enum choice_result result, char *out);
+/* The same of a request that was answered before anybody was asked who could have it. */
+void say_refused(const struct told *, char *out);
 /* What became of a request that was sent. */
 void say_outcome(const struct told *, char *out);
 

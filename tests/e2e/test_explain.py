@@ -328,6 +328,15 @@ def test_rules_and_hosts_of_nobody_are_remembered(serve, origin):
     assert "no load balancer" in remembered(daemon, "lost")["reason"]
 
 
+@pytest.mark.parametrize("target", ["/", "/no"])
+def test_one_that_is_refused_before_anybody_is_asked(serve, origin, target):
+    daemon = serve(origin, limits={"body_size": "1k"}, lb={"rules": [{"match": {"path_prefixes": ["/no"]}, "response": {"status": 403}}]})
+    assert daemon.request("POST", target, [("X-Request-Id", "large")], body=b"x" * 1025).status == 413
+    told = remembered(daemon, "large")
+    assert (told["status"], told["ended"], told["endpoint"]) == (413, "body_too_large", None) and "503" not in told["reason"]
+    assert "larger" in told["reason"] and "rule answers" not in told["reason"]
+
+
 def test_many_endpoints_are_counted(serve, origin):
     daemon = serve(*({"name": f"e{n}", "address": origin.url, "weight": 0.0 if n < 10 else 1.0} for n in range(100)),
                    pool={"endpoint_steering": {"policy": "least_outstanding_requests"}})
