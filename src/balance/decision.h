@@ -45,14 +45,27 @@ struct note {
     uint8_t kind; /* enum note_kind */
 };
 
-struct note_session { /* the request belongs to one */
+/* What of a session the request brought. */
+enum session_told {
+    SESSION_KNOWN,
+    SESSION_KEYED,   /* the hash of its header is its endpoint */
+    SESSION_ABSENT,
+    SESSION_REFUSED, /* a cookie that is forged, damaged, or another load balancer's */
+    SESSION_OVER,    /* too old, or idle for too long */
+    SESSION_GONE     /* of an endpoint that is not the load balancer's any more */
+};
+
+struct note_session {
     struct note note;
-    bool stays;
+    uint8_t told;           /* enum session_told */
+    uint8_t type;           /* enum affinity_type */
+    bool stays;             /* SESSION_KNOWN only, like all below */
     uint8_t why_not;  /* enum ruled_out */
     bool of_connector;      /* and to one connector of the endpoint's tunnel */
     bool connector_takes_it;
     uint32_t endpoint;
     uint32_t connector;     /* its id; 0: it is not connected */
+    uint32_t name;          /* of the cookie or header; but not of SESSION_KNOWN */
 };
 
 struct note_list { /* which pools it may go to */
@@ -122,6 +135,7 @@ struct note_failed {
     uint8_t reason;        /* enum reason */
     uint8_t then;          /* enum failed_then */
     uint8_t refused;       /* enum retry_refused in proxy/retry.h */
+    uint8_t retry, retries; /* THEN_AGAIN: which of how many; 0: it is none that counts */
     uint16_t status;       /* of an answer; 0: none came */
     uint32_t detail;
     nsec_t after;
@@ -152,6 +166,7 @@ struct decision {
     uint16_t down_status;      /* of the answer where there is nobody to send to */
     bool down_page;            /* which is a page of the operator's */
     bool rule_has_pools;       /* of its own */
+    bool gives_cookie;         /* for its session */
     unsigned rule_line;        /* 0: no rule holds */
     uint32_t request_line, host, load_balancer, rule; /* the line without its version */
     uint32_t endpoint;         /* the last that was chosen */
@@ -162,6 +177,8 @@ struct decision {
 
     /* not zeroed at the start */
     nsec_t started_wall, took;
+    nsec_t first_byte;         /* of the endpoint's answer, since the start; 0: none came */
+    uint64_t bytes;            /* of the answer's body, to the client */
     struct address client;
     struct place place;
     char id[DECISION_ID_SIZE];

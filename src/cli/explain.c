@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "cli/client.h"
 #include "cli/format.h"
 
@@ -11,8 +12,13 @@ struct options {
     struct option_values headers;
 };
 
+/* What is asked for, by options or a URL. */
+struct target {
+    char *host, *path; /* NULL: not given */
+};
+
 static const struct option_row rows[] = {
-    { "host", '\0', "HOST", offsetof(struct options, host), "the host that the request is for", false },
+    { "host", '\0', "HOST", offsetof(struct options, host), "the host that the request is for, if it is not said before", false },
     { "client", '\0', "IP", offsetof(struct options, address), "the client's address (default: none is known)", false },
     { "method", '\0', "METHOD", offsetof(struct options, method), "its method (default: GET)", false },
     { "path", '\0', "PATH", offsetof(struct options, path), "what it asks for (default: /)", false },
@@ -224,7 +230,8 @@ static void print_candidates(const json_t *candidates)
 
 /* --- steps --- */
 
-static void print_step(size_t number, const json_t *step)
+/* What its figures mean is told once. */
+static void print_step(size_t number, const json_t *step, const char **scores_told)
 {
     struct text text = { 0 };
     char first[32];
@@ -233,8 +240,10 @@ static void print_step(size_t number, const json_t *step)
 
     snprintf(first, sizeof first, "%2zu. ", number);
     add_paragraph(&text, first, format_string(step, "text"));
-    if (scores)
+    if (scores && (!*scores_told || strcmp(scores, *scores_told) != 0)) {
         add_paragraph(&text, "    Score: ", scores);
+        *scores_told = scores;
+    }
     format_print(&text);
     print_candidates(candidates);
     if (others) {
@@ -243,11 +252,19 @@ static void print_step(size_t number, const json_t *step)
     }
 }
 
+static bool answered_by_rule(const json_t *answer)
+{
+    return json_is_integer(json_object_get(answer, "rule_answers"));
+}
+
 static void add_head(struct text *text, const char *host, const json_t *answer)
 {
     const char *endpoint = format_string(answer, "endpoint");
     struct text line = { 0 };
-    text_addf(&line, "%s -> %s", host, endpoint ? endpoint : "nobody");
+    if (answered_by_rule(answer))
+        text_addf(&line, "%s -> its rule answers %" JSON_INTEGER_FORMAT, host, json_integer_value(json_object_get(answer, "rule_answers")));
+    else
+        text_addf(&line, "%s -> %s", host, endpoint ? endpoint : "nobody");
     add_paragraph(text, "", line.p);
     text_clear(&line);
     add_paragraph(text, "", format_string(answer, "reason"));
@@ -268,7 +285,8 @@ static void add_remembered_head(struct text *text, const json_t *answer)
     text_addf(&line, "%s%s, %s", client ? " from " : "", or_nothing(client), format_string(answer, "started"));
     add_paragraph(text, "", line.p);
     text_clear(&line);
-    text_addf(&line, "-> %s, %s", format_string(answer, "endpoint") ? format_string(answer, "endpoint") : "nobody", format_string(answer, "outcome"));
+    const char *whom = answered_by_rule(answer) ? "its rule" : "nobody", *endpoint = format_string(answer, "endpoint");
+    text_addf(&line, "-> %s, %s", endpoint ? endpoint : whom, format_string(answer, "outcome"));
     add_paragraph(text, "", line.p);
     text_clear(&line);
     add_paragraph(text, "", format_string(answer, "reason"));
@@ -283,6 +301,7 @@ static void print_explanation(const char *host, const json_t *answer)
 {
     const json_t *steps = json_object_get(answer, "steps"), *step;
     struct text text = { 0 };
+    const char *scores_told = NULL;
     size_t i;
 
     if (host)
@@ -292,7 +311,7 @@ static void print_explanation(const char *host, const json_t *answer)
     text_add(&text, "\n");
     format_print(&text);
     json_array_foreach (steps, i, step)
-        print_step(i + 1, step);
+        print_step(i + 1, step, &scores_told);
 }
 
 /* --- the call --- */
@@ -306,10 +325,12 @@ static void add_parameter(struct text *path, const char *name, const char *value
     free(segment);
 }
 
-static bool options_fit(const struct options *o)
+static bool options_fit(const struct options *o, const char *url)
 {
-    if (!o->host == !o->request)
-        fputs("penstock explain: --host HOST says which request to think of, or --request ID which one to look up: one of the two\n", stderr);
+    if (url && (o->host || o->request))
+        fputs("penstock explain: a host or URL says all that --host does: one of the two, or --request ID\n", stderr);
+    else if (!url && !o->host == !o->request)
+        fputs("penstock explain: HOST or a URL says which request to think of, or --request ID which one to look up: one of the two\n", stderr);
     else if (o->request && (o->address || o->method || o->path || o->cookie || o->listener || o->headers.n))
         fputs("penstock explain: --request ID knows client, path, fields and all the rest by itself\n", stderr);
     else
@@ -317,48 +338,75 @@ static bool options_fit(const struct options *o)
     return false;
 }
 
-static int run(const struct command *self, const void *arg, char *const *operands)
+/* "https://app.example.com/x?y", "app.example.com/x", "app.example.com". */
+static struct target target_of(const struct options *o, const char *url)
 {
-    const struct options *o = arg;
-    struct text path = { 0 };
-    json_t *answer = NULL;
+    const char *scheme = url ? strstr(url, "://") : NULL, *host = scheme ? scheme + strlen("://") : url ? url : o->host;
+    size_t n = !host ? 0 : url ? strcspn(host, "/?#") : strlen(host);
+    struct target t = { .host = host ? mem_copy(host, n) : NULL, .path = o->path ? mem_copy_text(o->path) : NULL };
+    if (url && !t.path && host[n] && host[n] != '#')
+        t.path = mem_printf("%s%.*s", host[n] == '/' ? "" : "/", (int)strcspn(host + n, "#"), host + n);
+    return t;
+}
 
-    (void)self;
-    (void)operands;
-    if (!options_fit(o))
-        return EXIT_USAGE;
-    struct client *client = client_new(&o->client);
-    if (!client)
-        return EXIT_USAGE;
+static char *question_of(const struct options *o, const struct target *t)
+{
+    struct text path = { 0 };
     text_add(&path, "/v1/explain");
-    add_parameter(&path, "host", o->host);
+    add_parameter(&path, "host", t->host);
     add_parameter(&path, "client", o->address);
     add_parameter(&path, "method", o->method);
-    add_parameter(&path, "path", o->path);
+    add_parameter(&path, "path", t->path);
     add_parameter(&path, "cookie", o->cookie);
     for (size_t i = 0; i < o->headers.n; i++)
         add_parameter(&path, "header", o->headers.items[i]);
     add_parameter(&path, "listener", o->listener);
     add_parameter(&path, "request", o->request);
-    int result = client_get(client, path.p, &answer);
+    return text_take(&path);
+}
+
+static int ask(const struct options *o, const struct target *t)
+{
+    struct client *client = client_new(&o->client);
+    json_t *answer = NULL;
+    if (!client)
+        return EXIT_USAGE;
+    char *question = question_of(o, t);
+    int result = client_get(client, question, &answer);
     client_close(client);
-    text_clear(&path);
+    free(question);
     if (result == EXIT_YES) {
-        result = o->request || format_string(answer, "endpoint") ? EXIT_YES : EXIT_NO;
+        result = o->request || format_string(answer, "endpoint") || answered_by_rule(answer) ? EXIT_YES : EXIT_NO;
         if (o->json)
             format_print_json(json_incref(answer));
         else
-            print_explanation(o->host, answer);
+            print_explanation(t->host, answer);
     }
     json_decref(answer);
+    return result;
+}
+
+static int run(const struct command *self, const void *arg, char *const *operands)
+{
+    const struct options *o = arg;
+
+    (void)self;
+    if (!options_fit(o, operands[0]))
+        return EXIT_USAGE;
+    struct target target = target_of(o, operands[0]);
+    int result = ask(o, &target);
+    free(target.host);
+    free(target.path);
     return result;
 }
 
 const struct command explain_command = {
     .name = "explain",
     .help = "which endpoint a request would get, or got, and why",
-    .notes = "With --host, the daemon leads a request through what directs and chooses for others; nobody is asked, nothing is counted. With --request, it "
-             "tells how one of the last requests was decided (explain.requests). Exit status 1 if there is no endpoint for it, or it is not remembered.",
+    .operands = "[HOST or URL]",
+    .operands_max = 1,
+    .notes = "With a host, the daemon leads a request through what directs and chooses for others; nobody is asked, nothing is counted. With --request, it "
+             "tells how one of the last requests was decided (explain.requests). Exit status 1 if nobody would answer it, or it is not remembered.",
     .options = rows,
     .options_size = sizeof(struct options),
     .run = run,

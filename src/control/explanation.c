@@ -157,6 +157,38 @@ static void add_note(struct control *control, json_t *steps, const struct told *
     }
 }
 
+static const struct note_step *as_step(const struct note *note)
+{
+    return note->kind == NOTE_STEP ? (const void *)note : NULL;
+}
+
+/* Nobody was found, and nobody is by the same question at a lower level, before anything happens: that one says it all. */
+static bool is_repeated(const struct told *t, const struct note *note)
+{
+    const struct note_step *s = as_step(note), *later;
+    if (!s || s->chosen != NOT_ASKED)
+        return false;
+    for (const struct note *n = decision_next(t->decision, note); n; n = decision_next(t->decision, n)) {
+        if (!(later = as_step(n)))
+            return false;
+        const char *within = decision_text(t->decision, s->within), *its_within = decision_text(t->decision, later->within);
+        bool same = later->among == s->among && (!within || !its_within ? within == its_within : strcmp(within, its_within) == 0);
+        if (same)
+            return later->chosen == NOT_ASKED;
+    }
+    return false;
+}
+
+static void add_end(json_t *steps, const struct told *t)
+{
+    const struct decision *d = t->decision;
+    char words[EXPLANATION_WORDS];
+    say_end(t, words);
+    json_array_append_new(steps, json_pack("{s:s, s:o, s:o, s:o, s:I, s:b}", "step", "end", "text", status_text_json(words), "after_ms", milliseconds(d->took),
+                                           "first_byte_ms", d->first_byte ? milliseconds(d->first_byte) : json_null(), "bytes", (json_int_t)d->bytes,
+                                           "session_cookie", (int)d->gives_cookie));
+}
+
 static json_t *steps_json(struct control *control, const struct told *t)
 {
     const struct decision *d = t->decision;
@@ -173,9 +205,12 @@ static json_t *steps_json(struct control *control, const struct told *t)
     say_place(t, words);
     add(steps, "place", words);
     for (const struct note *n = decision_first(d); n; n = decision_next(d, n))
-        add_note(control, steps, t, n);
+        if (!is_repeated(t, n))
+            add_note(control, steps, t, n);
     if (d->cut)
         add(steps, "cut", "there was more, for which there is no room");
+    if (d->over)
+        add_end(steps, t);
     return steps;
 }
 
@@ -202,8 +237,9 @@ static json_t *last_chosen(const struct told *t, enum step_among among)
 static json_t *whole_json(struct control *control, const struct told *t, const char *reason)
 {
     const struct decision *d = t->decision;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balancer", told_text(t, d->load_balancer), "rule", told_text(t, d->rule), "pool",
-                     pool_json(t), "endpoint", told_text(t, d->endpoint), "connector", last_chosen(t, AMONG_CONNECTORS), "connection", last_chosen(t, AMONG_LINES), "reason",
+    json_t *answer = d->direction == DIRECT_RESPONSE ? json_integer(d->status) : json_null();
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balancer", told_text(t, d->load_balancer), "rule", told_text(t, d->rule),
+                     "rule_answers", answer, "pool", pool_json(t), "endpoint", told_text(t, d->endpoint), "connector", last_chosen(t, AMONG_CONNECTORS), "connection", last_chosen(t, AMONG_LINES), "reason",
                      status_text_json(reason), "steps", steps_json(control, t));
 }
 

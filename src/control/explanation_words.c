@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -199,15 +200,15 @@ static void say_list(const struct told *t, const struct note_list *note, char *o
     const struct place *p = &t->decision->place;
     const char *key = pool_map_key((enum pool_map_kind)note->by);
     if (t->decision->rule_has_pools) {
-        snprintf(out, WORDS, "the `pools` of the rule count");
+        snprintf(out, WORDS, "it may go to the `pools` of the rule");
         return;
     }
     switch ((enum pool_map_kind)note->by) {
-    case MAP_NONE: snprintf(out, WORDS, "`%s` count%s", key, note->maps ? ", no map has the client" : ""); return;
-    case MAP_CLIENT: snprintf(out, WORDS, "`%s` has its address", key); return;
-    case MAP_SUBDIVISION: snprintf(out, WORDS, "`%s` has %s-%s", key, p->country, p->subdivision); return;
-    case MAP_COUNTRY: snprintf(out, WORDS, "`%s` has %s", key, p->country); return;
-    case MAP_REGION: snprintf(out, WORDS, "`%s` has %s", key, region_name((enum region)p->region)); return;
+    case MAP_NONE: snprintf(out, WORDS, "it may go to the pools of `%s`%s", key, note->maps ? ", for no map has the client" : ""); return;
+    case MAP_CLIENT: snprintf(out, WORDS, "it may go to the pools that `%s` has for its address", key); return;
+    case MAP_SUBDIVISION: snprintf(out, WORDS, "it may go to the pools that `%s` has for %s-%s", key, p->country, p->subdivision); return;
+    case MAP_COUNTRY: snprintf(out, WORDS, "it may go to the pools that `%s` has for %s", key, p->country); return;
+    case MAP_REGION: snprintf(out, WORDS, "it may go to the pools that `%s` has for %s", key, region_name((enum region)p->region)); return;
     }
 }
 
@@ -220,9 +221,29 @@ static const char *why_no_session(enum ruled_out why)
     }
 }
 
+static void say_no_session(const struct told *t, const struct note_session *note, char *out)
+{
+    const char *name = text(t, note->name), *found = note->type == AFFINITY_IP_COOKIE ? ", by its address" : "";
+    switch ((enum session_told)note->told) {
+    case SESSION_KNOWN: break;
+    case SESSION_KEYED: snprintf(out, WORDS, "its session is what its header %s says, whose hash leads it", name); break;
+    case SESSION_ABSENT:
+        if (note->type == AFFINITY_HEADER)
+            snprintf(out, WORDS, "it has no session, for it has no header %s", name);
+        else
+            snprintf(out, WORDS, "it has no session so far (no cookie %s): one begins where it is answered%s", name, found);
+        break;
+    case SESSION_REFUSED: snprintf(out, WORDS, "its cookie %s is forged, damaged, or another load balancer's: ignored, a session begins anew%s", name, found); break;
+    case SESSION_OVER: snprintf(out, WORDS, "its session (cookie %s) is over, by ttl or idle: another begins%s", name, found); break;
+    case SESSION_GONE: snprintf(out, WORDS, "the endpoint of its session (cookie %s) is none of this load balancer any more: another session begins%s", name, found); break;
+    }
+}
+
 static void say_session(const struct told *t, const struct note_session *note, char *out)
 {
-    if (note->stays && note->of_connector && note->connector_takes_it)
+    if (note->told != SESSION_KNOWN)
+        say_no_session(t, note, out);
+    else if (note->stays && note->of_connector && note->connector_takes_it)
         snprintf(out, WORDS, "its session is at %s, connector %s, and stays there", text(t, note->endpoint), text(t, note->connector));
     else if (note->stays && note->of_connector && note->connector)
         snprintf(out, WORDS, "its session is at %s, and stays there, but not at its connector %s, which can't have it now", text(t, note->endpoint),
@@ -295,8 +316,10 @@ static void say_then(const struct note_failed *note, char out[static WORDS / 4])
                                          [THEN_NOBODY] = "there is no other to send it to", [THEN_FULL] = "all others have as many requests as they may have",
                                          [THEN_NO_BUDGET] = "too many are sent again already (the budget of retries)",
                                          [THEN_WAITS] = "it waits on, for it can't be sent to another" };
-    bool refused = explanation_refused(note) != NULL;
-    snprintf(out, WORDS / 4, "%s%s%s", thens[note->then], refused ? ": " : "", refused ? refusals[note->refused].words : "");
+    const char *refused = explanation_refused(note) ? refusals[note->refused].words : NULL;
+    int n = snprintf(out, WORDS / 4, "%s%s%s", thens[note->then], refused ? ": " : "", refused ? refused : "");
+    if (note->retry)
+        snprintf(out + n, (size_t)(WORDS / 4 - n), " (retry %u of %u)", note->retry, note->retries);
 }
 
 static void say_failed(const struct told *t, const struct note_failed *note, char *out)
@@ -421,6 +444,22 @@ void say_reason(const struct told *t, enum choice_result result, char *out)
 void say_refused(const struct told *t, char *out)
 {
     snprintf(out, WORDS, "%s: %u", reason_sentence((enum reason)t->decision->reason), t->decision->status);
+}
+
+void say_end(const struct told *t, char *out)
+{
+    const struct decision *d = t->decision;
+    char took[32], first[32];
+    say_milliseconds(d->took, took);
+    say_milliseconds(d->first_byte, first);
+    int n = d->status ? snprintf(out, WORDS, "after %s: answered with %u, %" PRIu64 " bytes of body", took, d->status, d->bytes)
+                      : snprintf(out, WORDS, "after %s: it ended without an answer", took);
+    if (d->first_byte)
+        n += snprintf(out + n, (size_t)(WORDS - n), "; the endpoint's answer began after %s", first);
+    if (d->gives_cookie)
+        n += snprintf(out + n, (size_t)(WORDS - n), "; with it went the session's cookie");
+    if (d->reason)
+        snprintf(out + n, (size_t)(WORDS - n), "; %s", reason_sentence((enum reason)d->reason));
 }
 
 void say_outcome(const struct told *t, char *out)

@@ -34,6 +34,8 @@ void say_place(const struct told *, char *out);
 void say_reason(const struct told *, enum choice_result result, char *out);
 /* The same of a request that was answered before anybody was asked who could have it. */
 void say_refused(const struct told *, char *out);
+/* How a request that was sent ended; it is over. */
+void say_end(const struct told *, char *out);
 /* What became of a request that was sent. */
 void say_outcome(const struct told *, char *out);
 

@@ -5,6 +5,7 @@
 #include "control/answer.h"
 #include "control/explanation.h"
 #include "control/query.h"
+#include "http/rules.h"
 #include "proxy/worker.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@ static void answer(const struct pending *p, const struct explanation *x)
     if (!x->decision)
         answer_problem(p->call, 503, "no worker serves at the moment");
     else if (x->malformed)
-        answer_problem(p->call, 400, "no client can send such a request: look at host, method, path, cookie and header");
+        answer_problem(p->call, 400, "no client can send such a request: look at method, path, cookie and header");
     else if (x->decision->direction == DIRECT_NO_LOAD_BALANCER)
         answer_problem(p->call, 404, "no load balancer serves the host \"%s\"", p->name);
     else
@@ -117,6 +118,26 @@ static bool read_part(const struct request *r, const char *name, char out[static
     return request_parameter(r, name, out, PART_SIZE) && is_one_line(r, name, out);
 }
 
+/* What is nearly right has its cure. */
+static bool read_path(const struct request *r, char out[static PART_SIZE])
+{
+    if (!read_part(r, "path", out))
+        return false;
+    if (!*out || *out == '/')
+        return true;
+    answer_problem(r->call, 400, "path must begin with a slash: \"/%s\"", out);
+    return false;
+}
+
+static bool is_host(const struct request *r, const char *text)
+{
+    struct slice host, host_port;
+    if (http_host_split(slice_of(text), &host, &host_port))
+        return true;
+    answer_problem(r->call, 400, "host must be a host as in a Host field, \"app.example.com\" or \"app.example.com:8443\", not \"%s\"", text);
+    return false;
+}
+
 static bool read_client(const struct request *r, struct address *out)
 {
     char client[SEGMENT_SIZE];
@@ -150,7 +171,7 @@ static bool add_headers(const struct request *r, struct text *head)
 static bool write_head(const struct request *r, const char *host, struct text *head)
 {
     char method[SEGMENT_SIZE], path[PART_SIZE], cookie[PART_SIZE];
-    if (!read_part(r, "path", path) || !read_part(r, "cookie", cookie) || !request_parameter(r, "method", method, sizeof method)
+    if (!is_host(r, host) || !read_path(r, path) || !read_part(r, "cookie", cookie) || !request_parameter(r, "method", method, sizeof method)
         || !is_one_line(r, "method", method))
         return false;
     text_addf(head, "%s %s HTTP/1.1\r\nHost: %s\r\n", *method ? method : "GET", *path ? path : "/", host);

@@ -7,6 +7,7 @@
 #include "http/forwarded.h"
 #include "proxy/core.h"
 #include "proxy/exchange.h"
+#include "proxy/explain.h"
 #include "proxy/forward.h"
 #include "proxy/request_hash.h"
 
@@ -155,36 +156,49 @@ static bool is_by_connector(const struct exchange *ex, const struct endpoint *e)
     return conf_of(ex)->level == AFFINITY_CONNECTOR && e->kind == ENDPOINT_EDGE;
 }
 
-static bool take_claim(struct exchange *ex, const struct session_claim *claim)
+static enum session_told take_claim(struct exchange *ex, const struct session_claim *claim)
 {
     const struct endpoint *e = snapshot_find_endpoint(ex->snapshot, claim->endpoint);
-    if (!e || !may_have_sessions(ex->load_balancer, e) || !session_claim_holds(conf_of(ex), claim, seconds(ex->started_wall)))
-        return false;
+    if (!e || !may_have_sessions(ex->load_balancer, e))
+        return SESSION_GONE;
+    if (!session_claim_holds(conf_of(ex), claim, seconds(ex->started_wall)))
+        return SESSION_OVER;
     ex->session.endpoint = e;
     ex->session.connector = is_by_connector(ex, e) ? claim->connector : 0;
     ex->session.issued = claim->issued;
     ex->session.seen = claim->seen;
-    return true;
+    return SESSION_KNOWN;
 }
 
 /* Another site of the same domain, or a former version of this one, may have left one of the same name that stands before ours. */
-static void take_first_good_cookie(struct exchange *ex, const char *name)
+static enum session_told take_first_good_cookie(struct exchange *ex, const char *name)
 {
+    enum session_told told = SESSION_ABSENT;
     struct cookie_search search;
     struct session_claim claim;
     struct slice text;
     cookie_search_init(&search, ex->head, ex->base, slice_of(name));
-    for (unsigned i = 0; i < COOKIES_LOOKED_AT && cookie_search_next(&search, &text); i++)
-        if (session_claim_read(&ex->snapshot->config->session_keys, ex->load_balancer->hash, text, &claim) && take_claim(ex, &claim))
-            return;
+    for (unsigned i = 0; i < COOKIES_LOOKED_AT && told != SESSION_KNOWN && cookie_search_next(&search, &text); i++) {
+        bool is_ours = session_claim_read(&ex->snapshot->config->session_keys, ex->load_balancer->hash, text, &claim);
+        told = is_ours ? take_claim(ex, &claim) : SESSION_REFUSED;
+    }
+    return told;
+}
+
+static enum session_told take_session(struct exchange *ex, const struct affinity_conf *a)
+{
+    if (a->name)
+        return take_first_good_cookie(ex, a->name);
+    return ex->session.key ? SESSION_KEYED : SESSION_ABSENT;
 }
 
 void affinity_begin(struct exchange *ex)
 {
     const struct affinity_conf *a = conf_of(ex);
-    if (a->name)
-        take_first_good_cookie(ex, a->name);
     ex->session.key = request_hash(ex, &a->key);
+    enum session_told told = take_session(ex, a);
+    if (told != SESSION_KNOWN)
+        explain_no_session(ex, told);
 }
 
 /* The connector that has the present try, where sessions ask for it. */

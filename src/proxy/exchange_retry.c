@@ -94,7 +94,7 @@ static bool choose_another(struct exchange *ex)
 static void count_retry(struct exchange *ex, const struct endpoint *from)
 {
     ex->retries++;
-    explain_then(ex, THEN_AGAIN);
+    explain_retry(ex);
     counter_add(&ex->worker->counters.retries, 1);
     counter_add(&worker_counts(ex->worker, from->live)->retries, 1);
 }

@@ -48,6 +48,8 @@ void explain_end(struct exchange *ex, enum reason reason)
     d->reason = (uint8_t)reason;
     d->status = ex->status;
     d->took = since_start(ex);
+    d->first_byte = ex->times.first_byte ? ex->times.first_byte - ex->times.start : 0;
+    d->bytes = ex->response_bytes;
 }
 
 void explain_let_go(struct exchange *ex)
@@ -116,6 +118,23 @@ void explain_session(const struct exchange *ex, enum ruled_out why_not)
         note->connector = decision_add_text(ex->decision, slice_of(home.id), sizeof home.id);
 }
 
+void explain_no_session(const struct exchange *ex, enum session_told told)
+{
+    const struct affinity_conf *a = &ex->load_balancer->affinity;
+    struct note_session *note = DECISION_ADD(ex->decision, NOTE_SESSION, note_session);
+    if (!note)
+        return;
+    note->told = (uint8_t)told;
+    note->type = (uint8_t)a->type;
+    note->name = decision_add_name(ex->decision, a->name ? a->name : a->header);
+}
+
+void explain_gives_cookie(const struct exchange *ex)
+{
+    if (ex->decision)
+        ex->decision->gives_cookie = true;
+}
+
 void explain_last_resort(const struct exchange *ex, const struct pool *fallback)
 {
     struct note_last_resort *note = DECISION_ADD(ex->decision, NOTE_LAST_RESORT, note_last_resort);
@@ -159,6 +178,16 @@ void explain_then(const struct exchange *ex, enum failed_then then)
     struct note_failed *last = last_failure(ex->decision);
     if (last)
         last->then = (uint8_t)then;
+}
+
+void explain_retry(const struct exchange *ex)
+{
+    struct note_failed *last = last_failure(ex->decision);
+    if (!last)
+        return;
+    last->then = THEN_AGAIN;
+    last->retry = ex->retries;
+    last->retries = (uint8_t)ex->load_balancer->failover.retries;
 }
 
 void explain_refused(const struct exchange *ex, enum retry_refused refused)

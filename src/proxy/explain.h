@@ -67,12 +67,18 @@ void explain_located(const struct exchange *);
 void explain_list(const struct exchange *, enum pool_map_kind by);
 /* `why_not`: RULED_IN where it stays. */
 void explain_session(const struct exchange *, enum ruled_out why_not);
+/* It has none that is known. */
+void explain_no_session(const struct exchange *, enum session_told);
+/* Its answer carries the cookie of its session. */
+void explain_gives_cookie(const struct exchange *);
 void explain_last_resort(const struct exchange *, const struct pool *fallback);
 void explain_queued(const struct exchange *);
 void explain_try(const struct exchange *, enum try_how);
 void explain_failed(const struct exchange *, enum reason, unsigned status, const char *detail);
 /* What comes of it. */
 void explain_then(const struct exchange *, enum failed_then);
+/* It is sent again to another endpoint. */
+void explain_retry(const struct exchange *);
 /* It is not sent again. */
 void explain_refused(const struct exchange *, enum retry_refused);
 

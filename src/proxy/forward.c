@@ -4,6 +4,7 @@
 #include "http/rewrite.h"
 #include "proxy/affinity.h"
 #include "proxy/exchange.h"
+#include "proxy/explain.h"
 
 /* Beside FIELD_DROP, which the rules set for good: not for the endpoint of this try. */
 enum { FIELD_SKIP = 2 };
@@ -208,7 +209,10 @@ static void add_session_cookie(const struct exchange *ex, unsigned status, struc
 {
     size_t room;
     char *out = room_for_text(notes, &room);
-    add_written(notes, SLICE("Set-Cookie"), affinity_write_cookie(ex, status, out, room));
+    size_t n = affinity_write_cookie(ex, status, out, room);
+    add_written(notes, SLICE("Set-Cookie"), n);
+    if (n)
+        explain_gives_cookie(ex);
 }
 
 void forward_response(const struct exchange *ex, struct http_head *head, const char *base, const struct http_message *message,

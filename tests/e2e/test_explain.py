@@ -115,7 +115,9 @@ def test_rules_and_fallback(serve, make_origin):
     assert (told["rule"], told["pool"]) == ("beta", "beta") and "beta" in step(told, "rule")["text"]
     assert "of the rule" in step(told, "list")["text"]
     told = explain(daemon, path="/no")
-    assert told["endpoint"] is None and "403" in told["reason"]
+    assert told["endpoint"] is None and "403" in told["reason"] and told["rule_answers"] == 403
+    printed = daemon.cli("explain", "app.test/no")
+    assert printed.returncode == 0 and "its rule answers 403" in printed.stdout
     assert daemon.cli("endpoint", "disable", "up/up").returncode == 0
     told = explain(daemon)
     assert told["pool"] == "reserve" and "reserve" in step(told, "last_resort")["text"]
@@ -256,7 +258,8 @@ def test_a_session_that_was_followed(serve, make_origin):
     cookie = send(daemon, "one").get("Set-Cookie").partition(";")[0]
     send(daemon, "two", headers=[("Cookie", cookie)])
     first, then = remembered(daemon, "one"), remembered(daemon, "two")
-    assert not steps(first, "session") and first["endpoint"] == then["endpoint"]
+    assert "no session so far" in step(first, "session")["text"] and first["endpoint"] == then["endpoint"]
+    assert step(first, "end")["session_cookie"] and not step(then, "end")["session_cookie"]
     assert then["endpoint"] in step(then, "session")["text"] and "session" in then["reason"] and not steps(then, "endpoints")
     assert daemon.cli("endpoint", "drain", first["endpoint"]).returncode == 0
     send(daemon, "three", headers=[("Cookie", cookie)])
@@ -264,6 +267,57 @@ def test_a_session_that_was_followed(serve, make_origin):
     assert told["endpoint"] != first["endpoint"] and "can't" in step(told, "session")["text"]
     out = next(c for c in step(told, "endpoints", "pool")["candidates"] if c["name"] == first["endpoint"])
     assert "drained" in out["ruled_out"] and out["condition"] == "drained"
+
+
+@pytest.mark.parametrize("affinity, fields, words", [
+    ({"type": "cookie", "name": "s"}, {"cookie": "s=forged"}, "forged"),
+    ({"type": "cookie", "name": "s"}, {}, "no cookie s"),
+    ({"type": "ip_cookie", "name": "s"}, {}, "by its address"),
+    ({"type": "header", "header": "X-Session"}, {}, "no header X-Session"),
+    ({"type": "header", "header": "X-Session"}, {"header": "X-Session: 7"}, "what its header X-Session says"),
+])
+def test_why_there_is_no_session(serve, make_origin, affinity, fields, words):
+    daemon = serve(make_origin("a"), lb={"session_affinity": affinity})
+    assert words in step(explain(daemon, **fields), "session")["text"]
+
+
+def test_sessions_that_are_over_or_of_nobody(serve, make_origin):
+    a, b = make_origin("a"), make_origin("b")
+    daemon = serve(a, lb={"session_affinity": {"type": "cookie", "name": "s", "ttl": "1h"}})
+    cookie = daemon.get().get("Set-Cookie").partition(";")[0]
+    daemon.write(pools=[{"name": "other", "monitors": [], "endpoints": [endpoint(b)]}],
+                 load_balancers=[{"hostnames": ["*"], "default_pools": ["other"], "session_affinity": {"type": "cookie", "name": "s"}}])
+    assert daemon.reload().returncode == 0
+    assert "none of this load balancer any more" in step(explain(daemon, cookie=cookie), "session")["text"]
+
+
+def test_the_end_of_a_request(daemon):
+    assert send(daemon, "one", "/bytes/1000").status == 200
+    end = remembered(daemon, "one")["steps"][-1]
+    assert end["step"] == "end" and end["bytes"] == 1000 and end["after_ms"] >= end["first_byte_ms"] > 0 and "answered with 200" in end["text"]
+
+
+def test_levels_that_find_nobody_are_told_once(serve, make_origin):
+    origins = [make_origin(name) for name in "ab"]
+    daemon = serve(*origins, pool={"passive": NEVER_EJECT})
+    for origin in origins:
+        origin.kill()
+    assert send(daemon, "one").status == 502
+    told = remembered(daemon, "one")
+    failed = steps(told, "failed")
+    assert [f["then"] for f in failed] == ["again", "nobody"] and "retry 1 of 2" in failed[0]["text"]
+    assert len(steps(told, "pools")) == 3 and len(steps(told, "endpoints")) == 3  # to the first, to the second, to nobody
+
+
+def test_a_url_says_all(daemon):
+    for asked in ("app.test", "app.test/x?y=1", "https://app.test/x#part", "http://app.test:8080"):
+        result = daemon.cli("explain", asked)
+        assert result.returncode == 0 and "pool/a" in result.stdout, result.stderr
+    assert daemon.cli("explain", "app.test", "--host", "b.test").returncode == 2
+    assert daemon.cli("explain").returncode == 2
+    assert daemon.cli("explain", "app.test", "--request", "x").returncode == 2
+    assert 'slash: "/nope"' in daemon.cli("explain", "app.test", "--path", "nope").stderr
+    assert "host must be" in daemon.cli("explain", "--host", "https://app.test/").stderr
 
 
 def test_only_the_last_are_remembered(serve, origin):
