@@ -170,12 +170,16 @@ void decision_add_queued(struct decision *d, nsec_t after)
 
 void decision_add_try(struct decision *d, enum try_how how, const char *endpoint, nsec_t after)
 {
-    struct note_try *t = DECISION_ADD(d, NOTE_TRY, note_try);
+    if (!d)
+        return;
+    uint32_t named = endpoint ? decision_add_text(d, slice_of(endpoint), DECISION_TEXT_MAX) : 0;
+    struct note_try *t = endpoint && !named ? NULL : DECISION_ADD(d, NOTE_TRY, note_try);
+    d->queued = 0;
+    d->lost = !t;
     if (!t)
         return;
     t->how = (uint8_t)how;
     t->after = after;
-    if (endpoint)
-        t->endpoint = d->endpoint = decision_add_text(d, slice_of(endpoint), DECISION_TEXT_MAX);
-    d->queued = 0;
+    t->endpoint = named;
+    d->endpoint = named ? named : d->endpoint;
 }

@@ -158,6 +158,7 @@ struct decision {
     uint32_t size, used;       /* of the whole block */
     uint32_t listed;           /* candidates per step at the most */
     bool cut;
+    bool lost;                 /* the last try: there was no room for it */
     bool over;
     bool located;              /* somebody asked for the client's place */
     uint8_t reason;            /* enum reason: how it ended */
@@ -172,6 +173,7 @@ struct decision {
     uint32_t endpoint;         /* the last that was chosen */
     uint32_t first, last;      /* notes */
     uint32_t queued;           /* the note that it waits, while no try followed */
+    uint32_t failed;           /* the note of the last failure; 0: there was none, or no room for it */
     uint32_t choice;           /* the note on a sheet that chose the endpoint; 0: something else did */
     sa_family_t client_family; /* 0: there is no client's address, as over a unix socket */
 
@@ -215,7 +217,7 @@ const struct note_candidate *decision_candidates(const struct decision *, const 
 
 /* It found all full, and looks again later: what was noted while it waited before is forgotten. */
 void decision_add_queued(struct decision *, nsec_t after);
-/* `endpoint` NULL: as the choice says. */
+/* `endpoint` NULL: as the choice says. Without room for its name it is not noted: a former choice would name it. */
 void decision_add_try(struct decision *, enum try_how, const char *endpoint, nsec_t after);
 
 static inline uint32_t decision_aligned(size_t n)

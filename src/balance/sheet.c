@@ -189,5 +189,7 @@ struct decision *decision_unfold(const struct decision *d)
         unfold_note(out, link, &chosen);
         out->last = *link;
     }
+    if (out->lost)
+        out->endpoint = 0;
     return out;
 }

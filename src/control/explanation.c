@@ -277,7 +277,7 @@ static void say_why(const struct told *t, char *words)
     const struct decision *d = t->decision;
     if (is_refused(d))
         say_refused(t, words);
-    else if (d->endpoint)
+    else if (d->endpoint || d->lost)
         say_reason(t, CHOICE_MADE, words);
     else
         say_reason(t, d->queued || !d->over ? CHOICE_FULL : CHOICE_NONE, words);

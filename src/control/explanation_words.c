@@ -377,7 +377,7 @@ static struct choice last_choice(const struct decision *d)
             c = (struct choice){ .session_stays = ((const struct note_session *)it)->stays };
         else if (n->kind == NOTE_LAST_RESORT)
             c.last_resort = true;
-        else if (n->kind == NOTE_FAILED)
+        else if (n->kind == NOTE_FAILED && ((const struct note_failed *)it)->then != THEN_WAITS)
             c.failed = it;
         else if (n->kind == NOTE_TRY)
             c.failed = NULL;
@@ -402,7 +402,9 @@ static void say_last_failure(const struct note_failed *failed, char *out)
 static void say_choice(const struct told *t, char *out)
 {
     struct choice c = last_choice(t->decision);
-    if (c.failed)
+    if (t->decision->lost)
+        snprintf(out, WORDS, "there was no room to note where it went last");
+    else if (c.failed)
         say_last_failure(c.failed, out);
     else if (c.session_stays)
         snprintf(out, WORDS, "its session is there");

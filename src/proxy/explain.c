@@ -155,22 +155,21 @@ void explain_try(const struct exchange *ex, enum try_how how)
 
 void explain_failed(const struct exchange *ex, enum reason reason, unsigned status, const char *detail)
 {
-    struct note_failed *note = DECISION_ADD(ex->decision, NOTE_FAILED, note_failed);
+    struct decision *d = ex->decision;
+    struct note_failed *note = DECISION_ADD(d, NOTE_FAILED, note_failed);
+    if (d)
+        d->failed = note ? d->last : 0;
     if (!note)
         return;
     note->reason = (uint8_t)reason;
     note->status = (uint16_t)status;
     note->after = since_start(ex);
-    note->detail = detail ? decision_add_text(ex->decision, slice_of(detail), DETAIL_MAX) : 0;
+    note->detail = detail ? decision_add_text(d, slice_of(detail), DETAIL_MAX) : 0;
 }
 
 static struct note_failed *last_failure(const struct decision *d)
 {
-    struct note_failed *last = NULL;
-    for (const struct note *n = d ? decision_first(d) : NULL; n; n = decision_next(d, n))
-        if (n->kind == NOTE_FAILED)
-            last = (struct note_failed *)(uintptr_t)n;
-    return last;
+    return d && d->failed ? decision_at(d, d->failed) : NULL;
 }
 
 void explain_then(const struct exchange *ex, enum failed_then then)
@@ -328,7 +327,7 @@ static bool is_named(struct explain_step *s, size_t chosen)
         s->note->listed--;
         seen = see(s, chosen);
     }
-    return seen && seen->facts;
+    return seen && seen->facts && ((const struct note_candidate *)decision_at(s->decision, seen->facts))->name;
 }
 
 static void note_chosen(struct explain_step *s, size_t chosen)

@@ -247,6 +247,23 @@ def test_why_a_request_is_not_sent_again(serve, make_origin):
         assert told["endpoint"] == "pool/first"
 
 
+@pytest.mark.parametrize("name_length", [8, 40])
+def test_each_try_is_named_whatever_room_there_is(serve, name_length):
+    """A pool of many, whose names stand with each choice; the longer the target, the less room is left for them."""
+    daemon = serve(*({"name": f"{n}".rjust(name_length, "e"), "address": f"127.0.0.1:{free_port()}"} for n in range(9)), lb={"failover": {"retries": 10}},
+                   pool={"passive": NEVER_EJECT}, explain={"requests": 100}, workers=1)
+    for n in range(20):
+        assert send(daemon, f"id{n}", "/" + "x" * 8 * n).status == 502
+        told = remembered(daemon, f"id{n}")
+        tries, failed = [t["endpoint"] for t in steps(told, "try")], [f["then"] for f in steps(told, "failed")]
+        assert failed == ["again"] * min(len(failed), 8) + ["nobody"] * (len(failed) == 9)
+        assert len(tries) > 3 and all(tries) and len(set(tries)) == len(tries), tries
+        if len(tries) == 9:
+            assert told["endpoint"] == tries[-1] and (len(failed) < 9 or "failed" in told["reason"])
+        else:
+            assert told["endpoint"] is None and "no room" in told["reason"] and steps(told, "cut")
+
+
 def test_the_id_in_the_access_log(daemon):
     daemon.get()
     wait_until(daemon.access_log)

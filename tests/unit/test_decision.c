@@ -288,6 +288,25 @@ static void test_waiting_takes_no_more_room(void **state)
     (void)state;
 }
 
+/* What happened since it went on is not forgotten when it waits again, whether or not there was room to say that it went on. */
+static void test_a_try_without_room_ends_the_wait(void **state)
+{
+    struct decision *d = begin(1024, 8);
+    unsigned n = 1, kept = 0;
+
+    decision_add_queued(d, 1);
+    while (DECISION_ADD(d, NOTE_FAILED, note_failed))
+        n++;
+    decision_add_try(d, TRY_OTHER, "p/e", 2);
+    decision_add_queued(d, 3);
+    for (const struct note *note = decision_first(d); note; note = decision_next(d, note))
+        kept++;
+    assert_true(d->cut && n > 2);
+    assert_int_equal(kept, n);
+    free(d);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_waiting_lets_go_of_sheets),
         cmocka_unit_test(test_any_room),
         cmocka_unit_test(test_waiting_takes_no_more_room),
+        cmocka_unit_test(test_a_try_without_room_ends_the_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
