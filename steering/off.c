@@ -99,7 +99,18 @@ static bool is_settled(const struct settings *s, const struct rank *rank, nsec_t
     return !s->preempt || now - rank->usable_since >= s->failback_delay;
 }
 
-/* Their places; those that a return keeps waiting come after all others. */
+/* How many have been usable for longer than the one of that rank. */
+static size_t earlier_ones(const struct group *g, size_t rank)
+{
+    const nsec_t since = g->ranks[rank].usable_since;
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->n_ranks; i++)
+        n += g->ranks[i].usable_since < since || (i < rank && g->ranks[i].usable_since == since);
+    return n;
+}
+
+/* Their places; those that a return keeps waiting come after all others, by their return. */
 static void write_scores(const struct group *g, const struct steering_request *request, const struct steering_view *view,
                          double *scores)
 {
@@ -108,7 +119,7 @@ static void write_scores(const struct group *g, const struct steering_request *r
     for (size_t i = 0; i < g->n_ranks; i++) {
         const struct rank *rank = &g->ranks[i];
         if (!steering_is_struck_out(view, rank->index))
-            scores[rank->index] = (double)(is_settled(g->settings, rank, request->now) ? i : i + g->n);
+            scores[rank->index] = (double)(is_settled(g->settings, rank, request->now) ? i : g->n + earlier_ones(g, i));
     }
 }
 
@@ -142,7 +153,7 @@ static void worker_free(void *w)
 #define IN_ORDER(its_name)                                                                                           \
     {                                                                                                                \
         .name = (its_name), .abi = STEERING_ABI, .steadiness = STEERING_STEADY,                                      \
-        .scores_are = "the place in order: the lowest wins",                                                         \
+        .scores_are = "the place in order, for those that came back behind the others while they wait: the lowest wins",  \
         .configure = configure, .worker_new = worker_new, .update = update, .choose = choose,                        \
         .worker_free = worker_free, .release = free,                                                                 \
     }

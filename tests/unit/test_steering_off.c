@@ -68,6 +68,11 @@ static void check_rows(const char *policy)
         size_t chosen = group_use(g);
         if (chosen != rows[i].expected)
             fail_msg("%s, %s: got %zu", policy, rows[i].name, chosen);
+        double scores[GROUP_MAX];
+        g->policy->choose(g->worker, &g->request, &g->view, scores);
+        for (size_t k = 0; k < g->n; k++)
+            if (scores[k] <= scores[chosen] && k != chosen)
+                fail_msg("%s, %s: the score of %zu is as low as that of the one chosen", policy, rows[i].name, k);
         group_free(g);
     }
 }
