@@ -234,10 +234,16 @@ static json_t *last_chosen(const struct told *t, enum step_among among)
     return last ? told_text(t, last->name) : json_null();
 }
 
+/* Its length alone was too much, whoever it is for. */
+static bool is_refused(const struct decision *d)
+{
+    return d->over && d->reason == REASON_BODY_TOO_LARGE && !d->endpoint && !d->queued;
+}
+
 static json_t *whole_json(struct control *control, const struct told *t, const char *reason)
 {
     const struct decision *d = t->decision;
-    json_t *answer = d->direction == DIRECT_RESPONSE ? json_integer(d->status) : json_null();
+    json_t *answer = d->direction == DIRECT_RESPONSE && !is_refused(d) ? json_integer(d->status) : json_null();
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balancer", told_text(t, d->load_balancer), "rule", told_text(t, d->rule),
                      "rule_answers", answer, "pool", pool_json(t), "endpoint", told_text(t, d->endpoint), "connector", last_chosen(t, AMONG_CONNECTORS), "connection", last_chosen(t, AMONG_LINES), "reason",
                      status_text_json(reason), "steps", steps_json(control, t));
@@ -264,12 +270,6 @@ static json_t *request_json(const struct told *t)
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "request", status_text_json(d->id), "client", client_json(d), "method",
                      space ? json_stringn(line, (size_t)(space - line)) : json_null(), "host", told_text(t, d->host), "target",
                      status_text_json(space ? space + 1 : NULL));
-}
-
-/* Its length alone was too much, whoever it is for. */
-static bool is_refused(const struct decision *d)
-{
-    return d->over && d->reason == REASON_BODY_TOO_LARGE && !d->endpoint && !d->queued;
 }
 
 static void say_why(const struct told *t, char *words)
