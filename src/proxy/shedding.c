@@ -53,7 +53,7 @@ bool shedding_sends_away(struct exchange *ex, const struct pool *pool)
 bool shedding_has_shed(const struct exchange *ex)
 {
     for (size_t i = 0; ex->load_balancer->sheds && i < ex->pools->n; i++)
-        if (shedding_sheds(ex, ex->pools->pools[i]))
+        if (ex->pools->pools[i]->enabled && shedding_sheds(ex, ex->pools->pools[i]))
             return true;
     return false;
 }

@@ -16,7 +16,7 @@ void shedding_begin(struct exchange *);
 bool shedding_sheds(const struct exchange *, const struct pool *);
 /* The same of a pool that would have had it, which counts. */
 bool shedding_sends_away(struct exchange *, const struct pool *);
-/* Does one of the list that was chosen for it? */
+/* Does one of the list that was chosen for it, and that is enabled? */
 bool shedding_has_shed(const struct exchange *);
 
 #endif

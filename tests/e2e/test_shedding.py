@@ -3,7 +3,9 @@
 import collections
 
 import pytest
-from daemon import endpoint
+from client import wait_until
+from daemon import endpoint, monitor
+from origin import answer
 
 
 @pytest.fixture
@@ -88,3 +90,17 @@ def test_what_is_refused_is_counted(shed):
     daemon = shed({"percent": 100}, pools=("a",))
     assert [daemon.get("/").status for _ in range(5)] == [503] * 5
     assert daemon.metric('penstock_pool_shed_requests_total{pool="a"}') == 5
+
+
+@pytest.mark.parametrize("enabled, status", [(True, 503), (False, 200)])
+def test_a_pool_that_is_disabled_sheds_nothing(serve, make_origin, enabled, status):
+    """What the overloaded one sheds is not sent to whom health would rule out; but of one that is out of use there is nothing to shed."""
+    shedding, down = make_origin("a"), make_origin("b")
+    down.script("/healthz", *[answer(503)] * 1000)
+    daemon = serve(settings={
+        "monitors": [monitor()],
+        "pools": [{"name": "a", "enabled": enabled, "monitors": [], "load_shedding": {"percent": 100}, "endpoints": [endpoint(shedding)]},
+                  {"name": "b", "monitors": ["app"], "endpoints": [endpoint(down)]}],
+        "load_balancers": [{"hostnames": ["*"], "default_pools": ["a", "b"], "when_all_down": "least_bad"}]})
+    wait_until(lambda: daemon.endpoint("b/b")["state"] == "down")
+    assert daemon.get().status == status
