@@ -44,7 +44,8 @@ enum { ASSUME_ENABLED = 1, ASSUME_CONNECTED = 2 };
 enum usability endpoint_usability_assuming(const struct endpoint *, unsigned assumed, nsec_t now);
 
 /* All that makes an endpoint's weight: the file's or the operator's, times the slow start's share (linear from 10 % over the pool's
- * slow_start), times the connections of its tunnel over the pool's connection_scaling. `ramp`: whether slow start applies (not where fewer than two endpoints are usable). */
+ * slow_start), times the connections of its tunnel over the pool's connection_scaling. `ramp`: whether slow start applies (not where fewer
+ * than two endpoints are usable). */
 struct weight {
     double configured;
     double given;      /* by the operator, in place of that; NaN: nothing */

@@ -127,9 +127,14 @@ struct note_try {
 };
 
 /* What comes of a try that failed. */
-enum failed_then { THEN_ANSWERED /* `refused` says why */, THEN_AGAIN, THEN_NOBODY /* it could go on, but there is no other */, THEN_FULL /* none that takes it now */,
-                   THEN_NO_BUDGET,
-                   THEN_WAITS /* for the one that does not answer: it may live */ };
+enum failed_then {
+    THEN_ANSWERED, /* `refused` says why */
+    THEN_AGAIN,
+    THEN_NOBODY,   /* it could go on, but there is no other */
+    THEN_FULL,     /* none that takes it now */
+    THEN_NO_BUDGET,
+    THEN_WAITS     /* for the one that does not answer: it may live */
+};
 struct note_failed {
     struct note note;
     uint8_t reason;        /* enum reason */

@@ -37,7 +37,8 @@ struct note_on_sheet *decision_add_on_sheet(struct decision *, struct step_sheet
 
 static inline void seen_init(struct seen *s, size_t index)
 {
-    *s = (struct seen){ .index = (uint32_t)index, .in_flight = NOT_ASKED, .connections = NOT_ASKED, .score = __builtin_nanf(""), .latency_s = __builtin_nanf("") };
+    *s = (struct seen){ .index = (uint32_t)index, .in_flight = NOT_ASKED, .connections = NOT_ASKED, .score = __builtin_nanf(""),
+                        .latency_s = __builtin_nanf("") };
 }
 
 /* Of that candidate; `*fresh` is set where it is new and has no facts yet. NULL: there is no room for it. */

@@ -71,8 +71,8 @@ struct verdict {
 };
 
 /* All monitors must pass. In order: what the file and the operator say, a name that can't be dialled, a tunnel that nobody is connected to,
- * monitors that fail, traffic that fails, monitors without a result. A blocked probe is no evidence: its endpoint is unknown, not down. Of several failures the one that explains
- * the others leads. */
+ * monitors that fail, traffic that fails, monitors without a result. A blocked probe is no evidence: its endpoint is unknown,
+ * not down. Of several failures the one that explains the others leads. */
 void verdict_reach(const struct evidence *, nsec_t now, struct verdict *out);
 
 #endif

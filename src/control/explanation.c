@@ -245,8 +245,9 @@ static json_t *whole_json(struct control *control, const struct told *t, const c
     const struct decision *d = t->decision;
     json_t *answer = d->direction == DIRECT_RESPONSE && !is_refused(d) ? json_integer(d->status) : json_null();
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "load_balancer", told_text(t, d->load_balancer), "rule", told_text(t, d->rule),
-                     "rule_answers", answer, "pool", pool_json(t), "endpoint", told_text(t, d->endpoint), "connector", last_chosen(t, AMONG_CONNECTORS), "connection", last_chosen(t, AMONG_LINES), "reason",
-                     status_text_json(reason), "steps", steps_json(control, t));
+                     "rule_answers", answer, "pool", pool_json(t), "endpoint", told_text(t, d->endpoint), "connector",
+                     last_chosen(t, AMONG_CONNECTORS), "connection", last_chosen(t, AMONG_LINES), "reason", status_text_json(reason), "steps",
+                     steps_json(control, t));
 }
 
 json_t *explanation_json(struct control *control, const struct explanation *x)
@@ -294,7 +295,7 @@ json_t *explanation_remembered_json(struct control *control, const struct explan
     json_object_update_new(out, request_json(&told));
     json_object_update_new(out, json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "started", clock_rfc3339(d->started_wall, started), "under_way", (int)!d->over,
                                           "status", d->over && d->status ? json_integer(d->status) : json_null(), "took_ms",
-                                          d->over ? milliseconds(d->took) : json_null(), "ended", status_text_json(d->over ? reason_code((enum reason)d->reason) : NULL), "outcome",
-                                          status_text_json(words), "same_id", (int)x->same_id));
+                                          d->over ? milliseconds(d->took) : json_null(), "ended",
+                                          status_text_json(d->over ? reason_code((enum reason)d->reason) : NULL), "outcome", status_text_json(words), "same_id", (int)x->same_id));
     return out;
 }

@@ -55,8 +55,8 @@ const char *explanation_place(enum placed placed)
 
 const char *explanation_then(enum failed_then then)
 {
-    static const char *const codes[] = { [THEN_ANSWERED] = "answered", [THEN_AGAIN] = "again", [THEN_NOBODY] = "nobody", [THEN_FULL] = "full", [THEN_NO_BUDGET] = "no_budget",
-                                         [THEN_WAITS] = "waits" };
+    static const char *const codes[] = { [THEN_ANSWERED] = "answered", [THEN_AGAIN] = "again", [THEN_NOBODY] = "nobody", [THEN_FULL] = "full",
+                                         [THEN_NO_BUDGET] = "no_budget", [THEN_WAITS] = "waits" };
     return codes[then];
 }
 
@@ -233,9 +233,13 @@ static void say_no_session(const struct told *t, const struct note_session *note
         else
             snprintf(out, WORDS, "it has no session so far (no cookie %s): one begins where it is answered%s", name, found);
         break;
-    case SESSION_REFUSED: snprintf(out, WORDS, "its cookie %s is forged, damaged, or another load balancer's: ignored, a session begins anew%s", name, found); break;
+    case SESSION_REFUSED:
+        snprintf(out, WORDS, "its cookie %s is forged, damaged, or another load balancer's: ignored, a session begins anew%s", name, found);
+        break;
     case SESSION_OVER: snprintf(out, WORDS, "its session (cookie %s) is over, by ttl or idle: another begins%s", name, found); break;
-    case SESSION_GONE: snprintf(out, WORDS, "the endpoint of its session (cookie %s) is none of this load balancer any more: another session begins%s", name, found); break;
+    case SESSION_GONE:
+        snprintf(out, WORDS, "the endpoint of its session (cookie %s) is none of this load balancer any more: another session begins%s", name, found);
+        break;
     }
 }
 
@@ -284,7 +288,8 @@ static void say_queued(const struct note_queued *note, char *out)
 
 static void say_try(const struct told *t, const struct note_try *note, char *out)
 {
-    static const char *const words[] = { [TRY_FIRST] = "it goes to", [TRY_OTHER] = "it is sent again, to", [TRY_SAME_FRESH] = "it is sent again, over a fresh connection, to",
+    static const char *const words[] = { [TRY_FIRST] = "it goes to", [TRY_OTHER] = "it is sent again, to",
+                                         [TRY_SAME_FRESH] = "it is sent again, over a fresh connection, to",
                                          [TRY_OTHER_LINE] = "it is sent again, over another connection of its tunnel, to" };
     char after[32];
     say_milliseconds(note->after, after);

@@ -83,8 +83,8 @@ void upstream_free(struct upstream *u)
 static bool may_be_kept(const struct upstream *u)
 {
     struct worker *w = upstream_worker(u);
-    return u->ended && u->keep_alive && !u->extra && u->request_done && !u->write_broken && !u->alone && h1_out_is_empty(&u->out) && !stream_has_pending(&u->stream)
-        && u->reading != BODY_UNTIL_CLOSE && u->requests < u->requests_max && worker_now(w) < u->expires && !w->stopping && u->pool->users;
+    return u->ended && u->keep_alive && !u->extra && u->request_done && !u->write_broken && !u->alone
+        && h1_out_is_empty(&u->out) && !stream_has_pending(&u->stream) && u->reading != BODY_UNTIL_CLOSE && u->requests < u->requests_max && worker_now(w) < u->expires && !w->stopping && u->pool->users;
 }
 
 /* The exchange has let go: keep the connection or close it. */

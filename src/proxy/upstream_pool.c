@@ -13,7 +13,8 @@ struct upstream_pool *upstream_pool_new(struct worker *w, const struct endpoint 
     struct upstream_pool *pool = aligned_alloc(_Alignof(struct upstream_pool), sizeof *pool);
     if (!pool)
         return NULL;
-    *pool = (struct upstream_pool){ .worker = w, .live = endpoint_live_ref(e->live), .dial_hash = e->dial_hash, .users = 1, .refs = 1, .idle_time = IDLE_TIME_MAX };
+    *pool = (struct upstream_pool){ .worker = w, .live = endpoint_live_ref(e->live), .dial_hash = e->dial_hash, .users = 1, .refs = 1,
+                                    .idle_time = IDLE_TIME_MAX };
     list_init(&pool->idle);
     return pool;
 }
