@@ -3,6 +3,7 @@
 
 #include "balance/config.h"
 #include "balance/sheet.h"
+#include "base/random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -307,6 +308,59 @@ static void test_a_try_without_room_ends_the_wait(void **state)
     (void)state;
 }
 
+/* As a request's code does it: a try leaves it to the choice to name its endpoint only where that does. */
+static void note_something(struct decision *d, struct step_sheet *const sheets[2], struct random *r)
+{
+    uint64_t draw = random_u64(r);
+    bool fresh = false, of_many = draw >> 8 & 1;
+    switch (draw % 5) {
+    case 0: decision_add_queued(d, 1); break;
+    case 1: decision_add_try(d, TRY_OTHER, "p/e", 2); break;
+    case 2: DECISION_ADD(d, NOTE_FAILED, note_failed); break;
+    default: {
+        struct note_on_sheet *on = decision_add_on_sheet(d, sheets[of_many]);
+        struct seen *seen = on ? note_see(on, draw >> 16 & 1, &fresh) : NULL;
+        struct note_candidate *facts = fresh ? decision_add_facts(d, seen) : NULL;
+        if (facts)
+            facts->name = decision_add_name(d, "pool/c");
+        if (!seen || (of_many && (!facts || !facts->name)))
+            break;
+        on->chosen = seen->index;
+        decision_add_try(d, TRY_FIRST, NULL, 3);
+    }
+    }
+}
+
+/* Whatever is noted in whatever order, and however little room there is: what is unfolded can be read, and every try has its endpoint. */
+static void test_any_order_in_any_room(void **state)
+{
+    struct step_sheet *const sheets[2] = { a_sheet(8), a_sheet(0) };
+    struct random r = { 7 };
+    unsigned tries = 0, steps = 0;
+
+    for (size_t size = sizeof(struct decision) + 8; size < 4096; size += 8) {
+        struct decision *d = begin(size, 1 + (unsigned)(size / 8 % 2)), *told;
+        for (unsigned k = 0; k < 60; k++)
+            note_something(d, sheets, &r);
+        told = decision_unfold(d);
+        decision_release_sheets(d, decision_first(d));
+        free(d);
+        for (const struct note *n = decision_first(told); n; n = decision_next(told, n)) {
+            assert_true(n->kind != NOTE_ON_SHEET && told->used <= told->size);
+            steps += n->kind == NOTE_STEP;
+            if (n->kind != NOTE_TRY)
+                continue;
+            assert_non_null(decision_text(told, ((const struct note_try *)(const void *)n)->endpoint));
+            tries++;
+        }
+        free(told);
+    }
+    step_sheet_unref(sheets[0]);
+    step_sheet_unref(sheets[1]);
+    assert_true(tries > 1000 && steps > 1000);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_any_room),
         cmocka_unit_test(test_waiting_takes_no_more_room),
         cmocka_unit_test(test_a_try_without_room_ends_the_wait),
+        cmocka_unit_test(test_any_order_in_any_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
