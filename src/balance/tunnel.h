@@ -155,6 +155,7 @@ struct tunnel_wish {
     unsigned n_tried;
     bool has_body;
     bool other_connector;           /* none of those that were tried: the service behind them is out of reach */
+    bool no_doubtful;               /* none beside one that failed or fell silent, and was not heard of since */
     struct slice host;              /* that the request is for */
     uint64_t random, key;           /* for the replica steering, see steering/policy.h */
     float latitude, longitude;      /* of the client; NaN: unknown */

@@ -315,7 +315,8 @@ static struct way choose_at_home(struct edge_worker *w, struct gate_tunnel *t, c
     if (times > 1 || (times && wish->other_connector))
         return (struct way){ 0 };
     struct way way = way_over(t, home, choose_line(w, t, home, wish, TRUSTED));
-    return way.line || is_silent(t, home) ? way : way_over(t, home, choose_line(w, t, home, wish, DOUBTFUL_TOO));
+    bool settled = way.line || wish->no_doubtful || is_silent(t, home);
+    return settled ? way : way_over(t, home, choose_line(w, t, home, wish, DOUBTFUL_TOO));
 }
 
 /* Where the session is. Beside the one that failed, then at another connector; what is doubtful, or failed twice, only where there is nothing else. */
@@ -336,7 +337,7 @@ static struct way choose(struct edge_worker *w, struct gate_tunnel *t, const str
             strike_out(unwanted, i);
     }
     way = choose_among(w, t, wish, TRUSTED, unwanted);
-    return way.line ? way : choose_among(w, t, wish, DOUBTFUL_TOO, forbidden);
+    return way.line || wish->no_doubtful ? way : choose_among(w, t, wish, DOUBTFUL_TOO, forbidden);
 }
 
 static struct way find_line(const struct gate_tunnel *t, uint64_t id)

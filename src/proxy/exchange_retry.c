@@ -99,15 +99,20 @@ static void count_retry(struct exchange *ex, const struct endpoint *from)
     counter_add(&worker_counts(ex->worker, from->live)->retries, 1);
 }
 
+static void strike_line_out(struct exchange *ex, enum reason reason)
+{
+    ex->lines_tried[ex->n_lines_tried++] = ex->over;
+    if (reason != REASON_CONNECTION_LOST)
+        ex->n_line_failures++;
+}
+
 /* Another connection of the same tunnel. False: there is none, or enough were tried. */
 static bool try_other_line(struct exchange *ex, enum reason reason)
 {
     if (!may_try_other_line(ex, reason))
         return false;
-    ex->lines_tried[ex->n_lines_tried++] = ex->over;
-    if (reason != REASON_CONNECTION_LOST)
-        ex->n_line_failures++;
-    return exchange_try_line(ex);
+    strike_line_out(ex, reason);
+    return exchange_try_line(ex, false);
 }
 
 /* The failed one is behind us already; the last failure is what the client hears of if there is no other. */
@@ -180,18 +185,31 @@ void exchange_upstream_is_late(struct exchange *ex)
     exchange_after_failure(ex, STAGE_RESPONSE_TIMEOUT, REASON_RESPONSE_TIMEOUT);
 }
 
-/* Where the request may be sent again it goes at once; the connection that is silent may live, and then nobody is harmed. */
+static bool leave_for_line(struct exchange *ex, bool no_doubtful)
+{
+    const struct endpoint *from = ex->endpoint;
+    if (!exchange_try_line(ex, no_doubtful))
+        return false;
+    exchange_add_in_flight(ex->worker, from->live, -1); /* counted twice for a moment */
+    return true;
+}
+
+/* Where the request may be sent again it goes at once; the connection that is silent may live, and then nobody is harmed. Those beside it
+ * are mostly as silent, and each takes long to find out: another tunnel comes before them. */
 enum exchange_hold exchange_upstream_suspect(struct exchange *ex)
 {
     if (ex->state != EXCHANGE_SENT || ex->only || decide_retry(ex, STAGE_SENT, REASON_CONNECTION_LOST, 0).retry != RETRY_OTHER)
         return EXCHANGE_HOLDS;
     const struct endpoint *from = ex->endpoint;
+    bool other_line = may_try_other_line(ex, REASON_CONNECTION_LOST);
     explain_failed(ex, REASON_CONNECTION_LOST, 0, "the connection does not answer");
-    if (try_other_line(ex, REASON_CONNECTION_LOST)) {
-        exchange_add_in_flight(ex->worker, from->live, -1); /* counted twice for a moment */
+    if (other_line)
+        strike_line_out(ex, REASON_CONNECTION_LOST);
+    if (other_line && leave_for_line(ex, true))
         return EXCHANGE_LET_GO;
-    }
     if (!choose_another(ex)) {
+        if (other_line && leave_for_line(ex, false))
+            return EXCHANGE_LET_GO;
         explain_then(ex, THEN_WAITS);
         return EXCHANGE_HOLDS;
     }

@@ -69,7 +69,7 @@ void exchange_end_try(struct exchange *ex, enum reason reason, const char *detai
 
 /* --- over a tunnel of our edge --- */
 
-static struct tunnel_opened open_tunnel(struct exchange *ex)
+static struct tunnel_opened open_tunnel(struct exchange *ex, bool no_doubtful)
 {
     const struct tunnel_gate *gate = ex->worker->options.gate;
     struct tunnel_wish wish = {
@@ -79,6 +79,7 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
         .tried = ex->lines_tried,
         .n_tried = ex->n_lines_tried,
         .other_connector = ex->n_lines_tried && ex->reason == REASON_ORIGIN_UNREACHABLE,
+        .no_doubtful = no_doubtful,
         .has_body = ex->message.body != BODY_NONE,
         .host = ex->message.host_port,
         .random = random_u64(&ex->worker->random),
@@ -94,7 +95,7 @@ static struct tunnel_opened open_tunnel(struct exchange *ex)
 
 void exchange_explain_tunnel(struct exchange *ex)
 {
-    open_tunnel(ex);
+    open_tunnel(ex, false);
 }
 
 static void take_tunnel(struct exchange *ex, const struct tunnel_opened *opened)
@@ -105,9 +106,9 @@ static void take_tunnel(struct exchange *ex, const struct tunnel_opened *opened)
     exchange_send_request(ex);
 }
 
-bool exchange_try_line(struct exchange *ex)
+bool exchange_try_line(struct exchange *ex, bool no_doubtful)
 {
-    struct tunnel_opened opened = open_tunnel(ex);
+    struct tunnel_opened opened = open_tunnel(ex, no_doubtful);
     if (!opened.upstream)
         return false;
     trace(TRACE_EXCHANGE, "%s: another connection of %s", ex->request_id, ex->endpoint->id);
@@ -123,7 +124,7 @@ static void try_tunnel(struct exchange *ex)
 {
     ex->n_lines_tried = ex->n_line_failures = 0;
     ex->over = (struct tunnel_try){ 0 };
-    struct tunnel_opened opened = open_tunnel(ex);
+    struct tunnel_opened opened = open_tunnel(ex, false);
     if (opened.upstream) {
         take_tunnel(ex, &opened);
     } else if (opened.reason == REASON_NO_LOAD_BALANCER) {

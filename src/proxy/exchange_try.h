@@ -11,8 +11,8 @@
 
 /* The chosen endpoint. The body begins anew. The exchange may be gone afterwards: it may fail at once, and nobody be left. */
 void exchange_try_endpoint(struct exchange *, enum upstream_want);
-/* Another connection of the present endpoint's tunnel than those of lines_tried. False: there is none. */
-bool exchange_try_line(struct exchange *);
+/* Another connection of the present endpoint's tunnel than those of lines_tried; `no_doubtful` as in struct tunnel_wish. False: there is none. */
+bool exchange_try_line(struct exchange *, bool no_doubtful);
 /* The upstream of this try is gone, or never was. `detail`: in words; NULL: the reason's own. */
 void exchange_end_try(struct exchange *, enum reason, const char *detail);
 /* Cancels what is under way at the upstream, if there is one. */

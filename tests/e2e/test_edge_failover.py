@@ -75,6 +75,27 @@ def test_freeze_one_of_three_with_little_traffic(make_edge, origin, workers):
 
 
 @WORKERS
+def test_a_frozen_tunnel_is_left_for_another(make_edge, make_origin, workers):
+    """Not for another connection of the same process, which would be as silent for as long."""
+    edge = make_edge("ams", "fra", workers=workers, pool={"endpoint_steering": {"policy": "off"}})
+    frozen = edge.connect("ams", url=make_origin("ams").url)
+    edge.connect("fra", url=make_origin("fra").url)
+    assert edge.daemon.get().body == b"ams\n"
+    frozen.freeze()
+    assert edge.daemon.get(headers=[("X-Request-Id", "left")]).body == b"fra\n"
+    told = edge.daemon.admin("GET", "/v1/explain?request=left").json()
+    assert [step["endpoint"] for step in told["steps"] if step["step"] == "try"] == ["pool/ams", "pool/fra"]
+
+
+@WORKERS
+def test_a_dead_connection_is_left_for_one_beside_it_where_there_is_no_other_tunnel(make_edge, origin, workers):
+    edge = make_edge(workers=workers)
+    one = edge.connect(connections=2, url=origin.url)
+    one.command("abandon 0")
+    assert [edge.daemon.get().status for _ in range(6)] == [200] * 6
+
+
+@WORKERS
 def test_a_frozen_connection_comes_back(make_edge, origin, workers):
     edge = make_edge(workers=workers)
     two = [edge.connect(url=origin.url) for _ in range(2)]
