@@ -103,7 +103,7 @@ static const struct conf_group access_log_group = { .keys = access_log_keys, .at
 
 static const struct conf_key explain_keys[] = {
     { "requests", COUNT(struct config, explain_requests), .fallback = "1000", .most = "100000",
-      .help = "Each worker remembers how its last so many requests were decided, for `penstock explain --request`, in 2 KiB each. 0: none." },
+      .help = "Each worker remembers how its last so many requests were decided, for `penstock explain --request`, in 3 KiB each. 0: none." },
     { 0 },
 };
 static const struct conf_group explain_group = { .keys = explain_keys, .at = CONF_NOWHERE, .what = "`explain`" };

@@ -230,20 +230,29 @@ static void print_candidates(const json_t *candidates)
 
 /* --- steps --- */
 
-/* What its figures mean is told once. */
-static void print_step(size_t number, const json_t *step, const char **scores_told)
+/* What figures mean is told where they first stand. */
+static bool scores_are_told(const json_t *steps, size_t before, const char *scores)
 {
+    for (size_t i = 0; i < before; i++) {
+        const char *earlier = format_string(json_array_get(steps, i), "scores");
+        if (earlier && strcmp(earlier, scores) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void print_step(const json_t *steps, size_t index)
+{
+    const json_t *step = json_array_get(steps, index);
     struct text text = { 0 };
     char first[32];
     const json_t *candidates = json_object_get(step, "candidates");
     const char *scores = format_string(step, "scores"), *others = format_string(step, "others");
 
-    snprintf(first, sizeof first, "%2zu. ", number);
+    snprintf(first, sizeof first, "%2zu. ", index + 1);
     add_paragraph(&text, first, format_string(step, "text"));
-    if (scores && (!*scores_told || strcmp(scores, *scores_told) != 0)) {
+    if (scores && !scores_are_told(steps, index, scores))
         add_paragraph(&text, "    Score: ", scores);
-        *scores_told = scores;
-    }
     format_print(&text);
     print_candidates(candidates);
     if (others) {
@@ -299,10 +308,8 @@ static void add_remembered_head(struct text *text, const json_t *answer)
 
 static void print_explanation(const char *host, const json_t *answer)
 {
-    const json_t *steps = json_object_get(answer, "steps"), *step;
+    const json_t *steps = json_object_get(answer, "steps");
     struct text text = { 0 };
-    const char *scores_told = NULL;
-    size_t i;
 
     if (host)
         add_head(&text, host, answer);
@@ -310,8 +317,8 @@ static void print_explanation(const char *host, const json_t *answer)
         add_remembered_head(&text, answer);
     text_add(&text, "\n");
     format_print(&text);
-    json_array_foreach (steps, i, step)
-        print_step(i + 1, step, &scores_told);
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        print_step(steps, i);
 }
 
 /* --- the call --- */

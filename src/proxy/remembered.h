@@ -5,7 +5,7 @@
 
 #include "balance/decision.h"
 
-enum { REMEMBERED_SIZE = 2048 /* bytes of each */ };
+enum { REMEMBERED_SIZE = 3072 /* bytes of each */ };
 
 struct remembered;
 /* Remembers none, so far. */
