@@ -61,6 +61,7 @@ struct note_session {
     uint8_t type;           /* enum affinity_type */
     bool stays;             /* SESSION_KNOWN only, like all below */
     uint8_t why_not;  /* enum ruled_out */
+    uint8_t condition;      /* enum condition, of the endpoint */
     bool of_connector;      /* and to one connector of the endpoint's tunnel */
     bool connector_takes_it;
     uint32_t endpoint;

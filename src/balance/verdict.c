@@ -226,6 +226,11 @@ static bool lacks_connector(const struct tunnel_evidence *t)
     return t->of_edge && !t->usable;
 }
 
+static bool is_held_back(const struct tunnel_evidence *t)
+{
+    return t->exists && t->held_back && t->status != TUNNEL_INACTIVE && t->status != TUNNEL_DOWN;
+}
+
 static const char *why_not_connected(const struct tunnel_evidence *t)
 {
     if (!t->exists)
@@ -234,8 +239,6 @@ static const char *why_not_connected(const struct tunnel_evidence *t)
         return "the tunnel is inactive, no connector has ever connected";
     if (t->status == TUNNEL_DOWN)
         return "no connector is connected";
-    if (t->held_back)
-        return "connectors are connected, but the operator drained them or gave them weight 0";
     return "connectors are connected, but none takes requests: they are going, or do not answer";
 }
 
@@ -244,6 +247,11 @@ static void judge_without_connector(const struct tunnel_evidence *t, struct judg
     if (t->exists && t->status == TUNNEL_UNKNOWN) {
         say_state(v, VERDICT_UNKNOWN);
         say(v, "connectors have time to come back after the start");
+        return;
+    }
+    if (is_held_back(t)) {
+        say_state(v, VERDICT_DRAINED);
+        say(v, "connectors are connected, but the operator drained them or gave them weight 0");
         return;
     }
     say_state(v, VERDICT_DOWN);

@@ -212,12 +212,17 @@ static void say_list(const struct told *t, const struct note_list *note, char *o
     }
 }
 
-static const char *why_no_session(enum ruled_out why)
+static const char *why_no_session(const struct note_session *note)
 {
-    switch (why) {
-    case RULED_SHED: return "whose pool sheds this request";
-    case RULED_TRIED: return "where the request failed";
-    default: return "which can't have it now";
+    switch ((enum ruled_out)note->why_not) {
+    case RULED_SHED: return "the pool sheds this request";
+    case RULED_TRIED: return "the request failed there";
+    default: break;
+    }
+    switch ((enum condition)note->condition) {
+    case CONDITION_GOOD:
+    case CONDITION_UNKNOWN: return "the pool is disabled";
+    default: return conditions[note->condition].words;
     }
 }
 
@@ -257,8 +262,8 @@ static void say_session(const struct told *t, const struct note_session *note, c
     else if (note->stays)
         snprintf(out, WORDS, "its session is at %s, and stays there", text(t, note->endpoint));
     else
-        snprintf(out, WORDS, "its session is at %s, %s: the request is steered like any other", text(t, note->endpoint),
-                 why_no_session((enum ruled_out)note->why_not));
+        snprintf(out, WORDS, "its session is at %s, which can't have it now (%s): the request is steered like any other", text(t, note->endpoint),
+                 why_no_session(note));
 }
 
 static void say_last_resort(const struct told *t, const struct note_last_resort *note, char *out)

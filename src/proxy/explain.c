@@ -108,6 +108,7 @@ void explain_session(const struct exchange *ex, enum ruled_out why_not)
         return;
     note->stays = why_not == RULED_IN;
     note->why_not = (uint8_t)why_not;
+    note->condition = (uint8_t)endpoint_condition(ex->session.endpoint, worker_now(ex->worker));
     note->endpoint = decision_add_name(ex->decision, ex->session.endpoint->id);
     struct tunnel_home home;
     if (!ex->session.connector || !affinity_home(ex, &home))

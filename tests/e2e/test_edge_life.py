@@ -130,8 +130,11 @@ def test_drained_connectors_are_no_missing_ones(make_edge, origin):
     def wait_for(of_pool, of_endpoint):
         wait_until(lambda: of_pool in edge.daemon.pool("pool")["reason"] and of_endpoint in edge.daemon.endpoint("pool/ams")["reason"])
 
+    warnings = len(edge.daemon.events("?type=endpoint.unhealthy"))  # of the start
     assert edge.daemon.cli("tunnel", "drain", "ams").returncode == 0
     wait_for("1 of 2 endpoints usable, 1 whose connectors are drained or of weight 0", "the operator drained them")
+    wait_until(lambda: [e["severity"] for e in edge.daemon.events("?type=endpoint.drained")] == ["info"])  # nobody is woken for it
+    assert len(edge.daemon.events("?type=endpoint.unhealthy")) == warnings
     assert edge.daemon.cli("tunnel", "undrain", "ams").returncode == 0
     wait_for("2 of 2 endpoints usable", "healthy")
     assert edge.daemon.cli("tunnel", "weight", "ams", "--connector", first.id, "0").returncode == 0

@@ -281,7 +281,7 @@ def test_a_session_that_was_followed(serve, make_origin):
     assert daemon.cli("endpoint", "drain", first["endpoint"]).returncode == 0
     send(daemon, "three", headers=[("Cookie", cookie)])
     told = remembered(daemon, "three")
-    assert told["endpoint"] != first["endpoint"] and "can't" in step(told, "session")["text"]
+    assert told["endpoint"] != first["endpoint"] and "can't have it now (drained by the operator)" in step(told, "session")["text"]
     out = next(c for c in step(told, "endpoints", "pool")["candidates"] if c["name"] == first["endpoint"])
     assert "drained" in out["ruled_out"] and out["condition"] == "drained"
 
