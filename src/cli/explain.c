@@ -8,8 +8,9 @@
 struct options {
     struct client_options client;
     bool json;
-    const char *host, *address, *method, *path, *cookie, *listener, *request;
+    const char *host, *address, *method, *path, *cookie, *listener, *request, *limit;
     struct option_values headers;
+    bool last, failed;
 };
 
 /* What is asked for, by options or a URL. */
@@ -27,6 +28,9 @@ static const struct option_row rows[] = {
     { "listener", '\0', "ADDRESS", offsetof(struct options, listener), "where it came in, as the configuration has it (default: nowhere)", false },
     { "request", '\0', "ID", offsetof(struct options, request),
       "instead: a request that was served, by its id in the access log or in X-Request-Id", false },
+    { "last", '\0', NULL, offsetof(struct options, last), "instead: which requests are remembered, the newest first", false },
+    { "failed", '\0', NULL, offsetof(struct options, failed), "of those only the ones that failed, or failed at some endpoint", false },
+    { "limit", '\0', "N", offsetof(struct options, limit), "so many of them (default: 20)", false },
     CLIENT_OPTION_ROWS(struct options),
     JSON_OPTION_ROW(struct options),
     { 0 },
@@ -321,6 +325,36 @@ static void print_explanation(const char *host, const json_t *answer)
         print_step(steps, i);
 }
 
+/* --- the last requests --- */
+
+static const struct table_column request_columns[] = {
+    { "STARTED", ALIGN_LEFT }, { "REQUEST", ALIGN_LEFT }, { "STATUS", ALIGN_RIGHT }, { "TOOK", ALIGN_RIGHT }, { "TRIES", ALIGN_RIGHT },
+    { "ENDPOINT", ALIGN_LEFT }, { "WHAT", ALIGN_LEFT },
+};
+
+static void add_request(struct table *t, const json_t *row)
+{
+    const json_t *status = json_object_get(row, "status");
+    bool bad = json_integer_value(status) >= 500 || !json_is_integer(status);
+    table_add(t, TONE_PLAIN, format_string(row, "started"));
+    table_add(t, TONE_PLAIN, format_string(row, "request"));
+    if (json_is_integer(status))
+        table_addf(t, bad ? TONE_BAD : TONE_PLAIN, "%" JSON_INTEGER_FORMAT, json_integer_value(status));
+    else
+        table_add(t, TONE_PLAIN, NULL);
+    format_add_milliseconds(t, json_object_get(row, "took_ms"));
+    format_add_count(t, json_object_get(row, "tries"));
+    table_add(t, TONE_PLAIN, format_string(row, "endpoint"));
+    table_addf(t, TONE_PLAIN, "%s %s%s", or_nothing(format_string(row, "method")), or_nothing(format_string(row, "host")),
+               or_nothing(format_string(row, "target")));
+}
+
+static void print_requests(const json_t *answer)
+{
+    format_print_table(request_columns, sizeof request_columns / sizeof *request_columns, json_object_get(answer, "requests"), add_request,
+                       "no such request is remembered (explain.requests)");
+}
+
 /* --- the call --- */
 
 static void add_parameter(struct text *path, const char *name, const char *value)
@@ -332,13 +366,24 @@ static void add_parameter(struct text *path, const char *name, const char *value
     free(segment);
 }
 
+static bool has_question(const struct options *o)
+{
+    return o->address || o->method || o->path || o->cookie || o->listener || o->headers.n;
+}
+
 static bool options_fit(const struct options *o, const char *url)
 {
-    if (url && (o->host || o->request))
+    if (o->last && (url || o->host || o->request || has_question(o)))
+        fputs("penstock explain: --last goes with --failed and --limit alone\n", stderr);
+    else if (o->last)
+        return true;
+    else if (o->failed || o->limit)
+        fputs("penstock explain: --failed and --limit go with --last\n", stderr);
+    else if (url && (o->host || o->request))
         fputs("penstock explain: a host or URL says all that --host does: one of the two, or --request ID\n", stderr);
     else if (!url && !o->host == !o->request)
         fputs("penstock explain: HOST or a URL says which request to think of, or --request ID which one to look up: one of the two\n", stderr);
-    else if (o->request && (o->address || o->method || o->path || o->cookie || o->listener || o->headers.n))
+    else if (o->request && has_question(o))
         fputs("penstock explain: --request ID knows client, path, fields and all the rest by itself\n", stderr);
     else
         return true;
@@ -393,6 +438,17 @@ static int ask(const struct options *o, const struct target *t)
     return result;
 }
 
+static int show_last(const struct options *o)
+{
+    struct text path = { 0 };
+    text_add(&path, "/v1/requests");
+    add_parameter(&path, "limit", o->limit);
+    add_parameter(&path, "failed", o->failed ? "true" : NULL);
+    int result = client_show(&o->client, path.p, o->json, print_requests);
+    text_clear(&path);
+    return result;
+}
+
 static int run(const struct command *self, const void *arg, char *const *operands)
 {
     const struct options *o = arg;
@@ -400,6 +456,8 @@ static int run(const struct command *self, const void *arg, char *const *operand
     (void)self;
     if (!options_fit(o, operands[0]))
         return EXIT_USAGE;
+    if (o->last)
+        return show_last(o);
     struct target target = target_of(o, operands[0]);
     int result = ask(o, &target);
     free(target.host);
@@ -413,7 +471,7 @@ const struct command explain_command = {
     .operands = "[HOST or URL]",
     .operands_max = 1,
     .notes = "With a host, the daemon leads a request through what directs and chooses for others; nobody is asked, nothing is counted. With --request, it "
-             "tells how one of the last requests was decided (explain.requests). Exit status 1 if nobody would answer it, or it is not remembered.",
+             "tells how one of the last requests was decided (explain.requests), and --last which there are. Exit status 1 if nobody would answer it, or it is not remembered.",
     .options = rows,
     .options_size = sizeof(struct options),
     .run = run,

@@ -56,6 +56,7 @@ static const struct route routes[] = {
     { METHOD_GET, "/v1/load_balancers", .handle = handle_get_load_balancers },
     { METHOD_POST, "/v1/monitors/{}/test", .handle = handle_post_monitor_test, .parameters = "endpoint " },
     { METHOD_GET, "/v1/pools", .handle = handle_get_pools },
+    { METHOD_GET, "/v1/requests", .handle = handle_get_requests, .parameters = "failed limit ", .need = ACCESS_TO_SECRETS /* what queries may say */ },
     { METHOD_POST, "/v1/reload", .handle = handle_post_reload },
     { METHOD_POST, "/v1/simulate", .handle = simulator_serve },
     { METHOD_GET, "/v1/status", .handle = handle_get_status },

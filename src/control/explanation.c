@@ -284,18 +284,37 @@ static void say_why(const struct told *t, char *words)
         say_reason(t, d->queued || !d->over ? CHOICE_FULL : CHOICE_NONE, words);
 }
 
+static json_t *outcome_json(const struct told *t)
+{
+    const struct decision *d = t->decision;
+    char started[CLOCK_RFC3339_SIZE], words[EXPLANATION_WORDS];
+    say_outcome(t, words);
+    return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "started", clock_rfc3339(d->started_wall, started), "under_way", (int)!d->over, "status",
+                     d->over && d->status ? json_integer(d->status) : json_null(), "took_ms", d->over ? milliseconds(d->took) : json_null(), "ended",
+                     status_text_json(d->over ? reason_code((enum reason)d->reason) : NULL), "outcome", status_text_json(words));
+}
+
 json_t *explanation_remembered_json(struct control *control, const struct explanation *x)
 {
-    const struct decision *d = x->decision;
-    const struct told told = { NULL, d };
-    char words[EXPLANATION_WORDS], started[CLOCK_RFC3339_SIZE];
+    const struct told told = { NULL, x->decision };
+    char words[EXPLANATION_WORDS];
     say_why(&told, words);
     json_t *out = whole_json(control, &told, words);
-    say_outcome(&told, words);
     json_object_update_new(out, request_json(&told));
-    json_object_update_new(out, json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:i}", "started", clock_rfc3339(d->started_wall, started), "under_way", (int)!d->over,
-                                          "status", d->over && d->status ? json_integer(d->status) : json_null(), "took_ms",
-                                          d->over ? milliseconds(d->took) : json_null(), "ended",
-                                          status_text_json(d->over ? reason_code((enum reason)d->reason) : NULL), "outcome", status_text_json(words), "same_id", (int)x->same_id));
+    json_object_update_new(out, outcome_json(&told));
+    json_object_set_new(out, "same_id", json_integer(x->same_id));
+    return out;
+}
+
+json_t *explanation_row_json(const struct decision *d)
+{
+    const struct told told = { NULL, d };
+    json_int_t tries = 0;
+    for (const struct note *n = decision_first(d); n; n = decision_next(d, n))
+        tries += n->kind == NOTE_TRY;
+    json_t *out = request_json(&told);
+    json_object_update_new(out, json_pack("{s:o, s:o, s:I}", "load_balancer", told_text(&told, d->load_balancer), "endpoint",
+                                          told_text(&told, d->endpoint), "tries", tries));
+    json_object_update_new(out, outcome_json(&told));
     return out;
 }

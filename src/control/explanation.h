@@ -9,5 +9,7 @@
 json_t *explanation_json(struct control *, const struct explanation *);
 /* Of one that a worker remembers; what endpoints were out for is told as the worker knew it. */
 json_t *explanation_remembered_json(struct control *, const struct explanation *);
+/* The same in short. */
+json_t *explanation_row_json(const struct decision *);
 
 #endif

@@ -51,6 +51,9 @@ void handle_post_trace(const struct request *);
 /* handle_explain.c */
 void handle_get_explain(const struct request *);
 
+/* handle_requests.c */
+void handle_get_requests(const struct request *);
+
 /* handle_events.c */
 void handle_get_events(const struct request *);
 

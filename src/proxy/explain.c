@@ -292,9 +292,12 @@ static struct seen *see(struct explain_step *s, size_t i)
 
 double *explain_scores(const struct explain_step *s, const struct exchange *ex, double few[EXPLAIN_LISTED])
 {
-    if (!s->note)
+    if (!s->note || !(ex->explanation || s->note->by_index))
         return NULL;
-    return ex->explanation ? ex->explanation->scores : s->note->by_index ? few : NULL;
+    double *scores = ex->explanation ? ex->explanation->scores : few;
+    for (size_t i = 0; i < s->note->room; i++)
+        scores[i] = (double)NAN; /* a policy of somebody's may say nothing */
+    return scores;
 }
 
 void explain_in_flight(struct explain_step *s, size_t index, uint32_t n)
@@ -423,9 +426,28 @@ static void explain_remembered(struct worker *w, struct explanation *x)
         x->decision = decision_unfold(d);
 }
 
+static bool failed_somewhere(const struct decision *d)
+{
+    for (const struct note *n = decision_first(d); n; n = decision_next(d, n))
+        if (n->kind == NOTE_FAILED)
+            return true;
+    return d->over && (d->reason != REASON_NONE || d->status >= 500);
+}
+
+static void find_last(struct worker *w, struct explanation *x)
+{
+    const struct decision *d;
+    x->found = mem_array(x->last, sizeof(struct decision *));
+    for (unsigned k = 0; x->n_found < x->last && (d = remembered_newest(w->remembered, k)); k++)
+        if ((!x->only_failed || failed_somewhere(d)) && (x->found[x->n_found] = decision_unfold(d)))
+            x->n_found++;
+}
+
 void explain(struct worker *w, struct explanation *x)
 {
-    if (x->request_id)
+    if (x->last)
+        find_last(w, x);
+    else if (x->request_id)
         explain_remembered(w, x);
     else
         explain_new(w, x);

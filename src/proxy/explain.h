@@ -34,6 +34,8 @@ struct explanation {
     struct address client;           /* sa_family 0: none, as over a unix socket */
     char *listener;                  /* its address as the configuration has it; NULL: none */
     const char *request_id;          /* in place of those: of a request that was sent. Lasts until `done` */
+    unsigned last;                   /* in place of those: so many of the last requests, or of those that failed somewhere */
+    bool only_failed;
     /* Runs on the control thread; owns it. */
     void (*done)(struct explanation *, void *arg);
     void *arg;
@@ -41,6 +43,8 @@ struct explanation {
     /* the answer */
     struct decision *decision;       /* NULL: the worker stops, has nothing yet, or does not remember that request */
     unsigned same_id;                /* remembered requests with that id */
+    struct decision **found;         /* `last`: the newest first */
+    size_t n_found;
     bool malformed;                  /* no client could send that */
     enum choice_result result;
     double *scores;                  /* while it is under way: room for the largest group */

@@ -9,6 +9,9 @@ struct explanation *explanation_new(void)
 
 void explanation_free(struct explanation *x)
 {
+    for (size_t i = 0; i < x->n_found; i++)
+        free(x->found[i]);
+    free(x->found);
     free(x->decision);
     free(x->scores);
     free(x->head);

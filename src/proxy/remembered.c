@@ -127,15 +127,19 @@ void remembered_end(struct remembered *r, const struct decision *d)
     r->owners[(size_t)((const char *)d - r->blocks) / STRIDE] = NULL;
 }
 
+const struct decision *remembered_newest(const struct remembered *r, unsigned k)
+{
+    return k < count(r) ? block(r, (r->next + r->n - 1 - k) % r->n) : NULL;
+}
+
 const struct decision *remembered_find(const struct remembered *r, const char *id, unsigned *same)
 {
-    const struct decision *newest = NULL;
+    const struct decision *newest = NULL, *d;
     *same = 0;
-    for (unsigned k = 0; k < count(r); k++) {
-        unsigned i = (r->next + r->n - 1 - k) % r->n; /* the newest first */
-        if (strcmp(block(r, i)->id, id) != 0)
+    for (unsigned k = 0; (d = remembered_newest(r, k)); k++) {
+        if (strcmp(d->id, id) != 0)
             continue;
-        newest = newest ? newest : block(r, i);
+        newest = newest ? newest : d;
         ++*same;
     }
     return newest;

@@ -18,6 +18,8 @@ void remembered_resize(struct remembered *, unsigned n);
  * away. */
 struct decision *remembered_begin(struct remembered *, const char *id, unsigned listed, struct decision **owner);
 void remembered_end(struct remembered *, const struct decision *);
+/* The last one, the one before it (k = 1), and so on; NULL: there are no more. */
+const struct decision *remembered_newest(const struct remembered *, unsigned k);
 /* The newest of that id; NULL: there is none (any more). `same`: how many there are. */
 const struct decision *remembered_find(const struct remembered *, const char *id, unsigned *same);
 

@@ -352,6 +352,28 @@ def test_only_the_last_are_remembered(serve, origin):
     assert "explain.requests is 0" in daemon.cli("explain", "--request", "id4").stderr
 
 
+def test_which_requests_are_remembered(serve, make_origin):
+    first, second = make_origin("first"), make_origin("second")
+    daemon = serve(first, second, pool={**IN_ORDER, "passive": NEVER_EJECT}, workers=3)
+    first.script("/again", answer(502))
+    for number, target in enumerate(["/", "/again", "/status/500", "/x"]):
+        send(daemon, f"id{number}", target)
+
+    def last(query=""):
+        return daemon.admin("GET", "/v1/requests" + query).json()["requests"]
+    assert [r["request"] for r in last()] == ["id3", "id2", "id1", "id0"]
+    assert [r["request"] for r in last("?limit=2")] == ["id3", "id2"]
+    failed = last("?failed=true")
+    assert [(r["request"], r["status"], r["tries"], r["endpoint"]) for r in failed] == [("id2", 500, 1, "pool/first"), ("id1", 200, 2, "pool/second")]
+    assert failed[1]["target"] == "/again" and failed[1]["method"] == "GET"
+    printed = daemon.cli("explain", "--last", "--failed").stdout.splitlines()
+    assert printed[0].split() == ["STARTED", "REQUEST", "STATUS", "TOOK", "TRIES", "ENDPOINT", "WHAT"] and len(printed) == 3
+    assert "id2" in printed[1] and printed[1].endswith("GET app.test/status/500")
+    for wrong in (["--last", "app.test"], ["--failed", "app.test"], ["--last", "--cookie", "a=b"], ["--limit", "3", "app.test"]):
+        assert daemon.cli("explain", *wrong).returncode == 2
+    assert daemon.admin("GET", "/v1/requests?limit=0").status == 400
+
+
 def test_what_outlives_its_configuration(serve, make_origin):
     a, b = make_origin("a"), make_origin("b")
     daemon = serve(a, workers=1)

@@ -59,6 +59,26 @@ static void test_the_oldest_gives_way(void **state)
     (void)state;
 }
 
+static void test_the_newest_come_first(void **state)
+{
+    struct remembered *r = remembered_of(3);
+
+    assert_null(remembered_newest(r, 0));
+    for (unsigned i = 0; i < 5; i++) {
+        note(r, i);
+        for (unsigned k = 0; k < 4; k++) {
+            char id[16];
+            const struct decision *d = remembered_newest(r, k);
+            snprintf(id, sizeof id, "%u", i - k);
+            assert_int_equal(d != NULL, k < 3 && k <= i);
+            if (d)
+                assert_string_equal(d->id, id);
+        }
+    }
+    remembered_free(r);
+    (void)state;
+}
+
 static void test_all_that_is_noted_is_kept(void **state)
 {
     struct remembered *r = remembered_of(1);
@@ -166,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_oldest_gives_way),
+        cmocka_unit_test(test_the_newest_come_first),
         cmocka_unit_test(test_all_that_is_noted_is_kept),
         cmocka_unit_test(test_who_is_under_way),
         cmocka_unit_test(test_same_ids),
