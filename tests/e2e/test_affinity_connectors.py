@@ -215,12 +215,12 @@ def test_a_drained_connector_keeps_its_sessions(sticky, workers):
 
 
 def test_a_drained_connector_whose_endpoint_is_watched(sticky):
-    """That no connector takes new requests makes the endpoint unhealthy, but not for those that stay."""
+    """That no connector takes new requests makes the endpoint a drained one, but not for those that stay."""
     edge = sticky(affinity={"drain_duration": "1h"}, names=NAMES[:1], pool={"monitors": ["app"]}, monitors=[monitor(path="/healthz")])
     wait_until(lambda: edge.daemon.endpoint("pool/ams")["state"] == "healthy")
     browser = at(edge, "a")
     assert edge.daemon.cli("tunnel", "drain", "ams").returncode == 0
-    wait_until(lambda: edge.daemon.endpoint("pool/ams")["state"] == "down")
+    wait_until(lambda: edge.daemon.endpoint("pool/ams")["state"] == "drained")
     assert browser.several() == {"a": 12}
 
 

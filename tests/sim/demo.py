@@ -295,8 +295,9 @@ Alerts show below; the {len(self.alerts)} that came until the tunnels had connec
         try:
             victim = NAMES[1]
             self.wait_for(lambda: answered.count(victim) >= 20, "answers before the loss")
+            of_the_start = len(self.alerts)
             self.processes[victim].kill()
-            self.wait_for(lambda: any("healthy" not in a.type.split(".") and victim in json.dumps(a.event) for a in self.alerts),
+            self.wait_for(lambda: any("healthy" not in a.type.split(".") and victim in json.dumps(a.event) for a in self.alerts[of_the_start:]),
                           "an alert about the lost tunnel")
             before = len(answered)
             self.wait_for(lambda: len(answered) >= before + 200, "answers after the loss")
