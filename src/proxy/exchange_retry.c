@@ -187,11 +187,12 @@ void exchange_upstream_is_late(struct exchange *ex)
 
 static bool leave_for_line(struct exchange *ex, bool no_doubtful)
 {
-    const struct endpoint *from = ex->endpoint;
-    if (!exchange_try_line(ex, no_doubtful))
-        return false;
-    exchange_add_in_flight(ex->worker, from->live, -1); /* counted twice for a moment */
-    return true;
+    struct endpoint_live *live = ex->endpoint->live;
+    exchange_add_in_flight(ex->worker, live, -1); /* the other try counts anew, and the exchange may be gone after it */
+    if (exchange_try_line(ex, no_doubtful))
+        return true;
+    exchange_add_in_flight(ex->worker, live, 1);
+    return false;
 }
 
 /* Where the request may be sent again it goes at once; the connection that is silent may live, and then nobody is harmed. Those beside it
