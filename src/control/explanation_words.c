@@ -9,19 +9,19 @@
 
 enum { WORDS = EXPLANATION_WORDS };
 
-/* Whom a step considers. */
-static const struct {
+struct term {
     const char *code, *words;
-} levels[] = {
+};
+
+/* Whom a step considers. */
+static const struct term levels[] = {
     [USABLE_HEALTHY] = { "healthy", "the healthy ones" },
     [USABLE_EJECTED] = { "ejected", "the healthy ones and those that traffic ejected" },
     [USABLE_UNKNOWN] = { "unknown", "those that are not down" },
     [USABLE_LAST_RESORT] = { "last_resort", "all of them, whatever their health" },
 };
 
-static const struct {
-    const char *code, *words;
-} conditions[] = {
+static const struct term conditions[] = {
     [CONDITION_DISABLED_BY_FILE] = { "disabled_by_file", "disabled by the configuration" },
     [CONDITION_DISABLED] = { "disabled", "disabled by the operator" },
     [CONDITION_DRAINED] = { "drained", "drained by the operator" },
@@ -301,9 +301,7 @@ static void say_try(const struct told *t, const struct note_try *note, char *out
     snprintf(out, WORDS, "after %s: %s %s", after, words[note->how], text(t, note->endpoint));
 }
 
-static const struct {
-    const char *code, *words;
-} refusals[] = {
+static const struct term refusals[] = {
     [REFUSED_NOT] = { NULL, NULL },
     [REFUSED_NO_FAILURE] = { "no_failure", "no endpoint is to blame" },
     [REFUSED_BEGUN] = { "begun", "the client has a part of the response" },

@@ -136,15 +136,22 @@ static void try_other(struct exchange *ex, enum reason reason)
 
 /* --- what leads here --- */
 
+/* Counted and told where there is none. */
+static bool has_budget_for(struct exchange *ex, const struct retry_decision *decision)
+{
+    if (!decision->charged || retry_budget_take(&ex->worker->budget, &ex->in_budget))
+        return true;
+    counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
+    explain_then(ex, THEN_NO_BUDGET);
+    return false;
+}
+
 void exchange_after_failure(struct exchange *ex, enum upstream_stage stage, enum reason reason)
 {
     struct retry_decision decision = decide_retry(ex, stage, reason, 0);
     ex->timed_out |= stage == STAGE_RESPONSE_TIMEOUT;
-    if (decision.charged && decision.retry != RETRY_NO && !retry_budget_take(&ex->worker->budget, &ex->in_budget)) {
-        counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
+    if (decision.retry != RETRY_NO && !has_budget_for(ex, &decision))
         decision.retry = RETRY_NO;
-        explain_then(ex, THEN_NO_BUDGET);
-    }
     explain_refused(ex, decision.refused);
     switch (decision.retry) {
     case RETRY_NO: exchange_give_up(ex, reason); return;
@@ -232,12 +239,7 @@ bool exchange_retry_instead(struct exchange *ex, unsigned status)
     explain_refused(ex, decision.refused);
     if (decision.retry != RETRY_OTHER)
         return false;
-    if (decision.charged && !retry_budget_take(&ex->worker->budget, &ex->in_budget)) {
-        counter_add(&ex->worker->counters.retries_refused_by_budget, 1);
-        explain_then(ex, THEN_NO_BUDGET);
-        return false;
-    }
-    if (!choose_another(ex))
+    if (!has_budget_for(ex, &decision) || !choose_another(ex))
         return false;
     exchange_release(ex, from->live);
     trace(TRACE_EXCHANGE, "%s: %s answered %u: on to %s", ex->request_id, from->id, status, ex->endpoint->id);
