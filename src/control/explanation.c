@@ -294,15 +294,15 @@ static json_t *outcome_json(const struct told *t)
                      status_text_json(d->over ? reason_code((enum reason)d->reason) : NULL), "outcome", status_text_json(words));
 }
 
-json_t *explanation_remembered_json(struct control *control, const struct explanation *x)
+json_t *explanation_remembered_json(struct control *control, const struct decision *d, unsigned same_id)
 {
-    const struct told told = { NULL, x->decision };
+    const struct told told = { NULL, d };
     char words[EXPLANATION_WORDS];
     say_why(&told, words);
     json_t *out = whole_json(control, &told, words);
     json_object_update_new(out, request_json(&told));
     json_object_update_new(out, outcome_json(&told));
-    json_object_set_new(out, "same_id", json_integer(x->same_id));
+    json_object_set_new(out, "same_id", json_integer(same_id));
     return out;
 }
 

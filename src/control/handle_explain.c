@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "control/answer.h"
 #include "control/explanation.h"
+#include "control/gathering.h"
 #include "control/query.h"
 #include "http/rules.h"
 #include "proxy/worker.h"
@@ -33,71 +34,17 @@ static void explained(struct explanation *x, void *arg)
     free(p);
 }
 
-/* --- a request that was sent: all workers are asked, one after the other --- */
+/* --- a request that was sent --- */
 
-struct search {
-    struct pending *pending;
-    char *id;
-    unsigned next;              /* worker */
-    unsigned same_id;
-    struct explanation *newest; /* NULL: none has it so far */
-};
-
-static void answer_search(const struct search *s)
+static void answer_search(const struct gathering *g, struct local_call *call)
 {
-    const struct pending *p = s->pending;
-    unsigned kept = p->control->config->explain_requests;
-    if (s->newest) {
-        s->newest->same_id = s->same_id;
-        answer_json(p->call, 200, explanation_remembered_json(p->control, s->newest));
-    } else if (!kept) {
-        answer_problem(p->call, 404, "no requests are remembered: explain.requests is 0");
-    } else {
-        answer_problem(p->call, 404, "no request \"%s\" is remembered, or not any more: each worker keeps its last %u (explain.requests)", s->id, kept);
-    }
-}
-
-static void ask_next(struct search *s);
-
-static void found(struct explanation *x, void *arg)
-{
-    struct search *s = arg;
-    bool newer = x->decision && (!s->newest || x->decision->started_wall > s->newest->decision->started_wall);
-    struct explanation *worse = newer ? s->newest : x;
-    s->same_id += x->same_id;
-    if (newer)
-        s->newest = x;
-    if (worse)
-        explanation_free(worse);
-    ask_next(s);
-}
-
-static void ask_next(struct search *s)
-{
-    struct control *c = s->pending->control;
-    if (s->next < c->n_workers && !c->stopping) {
-        struct explanation *x = explanation_new();
-        x->request_id = s->id;
-        x->done = found;
-        x->arg = s;
-        worker_post_explanation(c->workers[s->next++], x);
-        return;
-    }
-    if (s->pending->call)
-        answer_search(s);
-    if (s->newest)
-        explanation_free(s->newest);
-    free(s->pending);
-    free(s->id);
-    free(s);
-}
-
-static void search(const struct request *r, const char *id)
-{
-    struct search *s = mem_zero(sizeof *s);
-    s->pending = pending_new(r, "");
-    s->id = mem_copy_text(id);
-    ask_next(s);
+    unsigned kept = g->control->config->explain_requests;
+    if (g->n)
+        answer_json(call, 200, explanation_remembered_json(g->control, g->found[0], g->same_id));
+    else if (!kept)
+        answer_problem(call, 404, "no requests are remembered: explain.requests is 0");
+    else
+        answer_problem(call, 404, "no request \"%s\" is remembered, or not any more: each worker keeps its last %u (explain.requests)", g->id, kept);
 }
 
 /* --- one that nobody sent --- */
@@ -230,7 +177,7 @@ void handle_get_explain(const struct request *r)
     else if (!r->control->n_workers || r->control->stopping)
         answer_problem(r->call, 503, "no worker serves at the moment");
     else if (*id)
-        search(r, id);
+        gathering_start(r, &(struct gathering){ .id = id, .answer = answer_search });
     else
         explain_new(r, host);
 }

@@ -419,13 +419,6 @@ static void explain_new(struct worker *w, struct explanation *x)
     free(d);
 }
 
-static void explain_remembered(struct worker *w, struct explanation *x)
-{
-    const struct decision *d = remembered_find(w->remembered, x->request_id, &x->same_id);
-    if (d)
-        x->decision = decision_unfold(d);
-}
-
 static bool failed_somewhere(const struct decision *d)
 {
     for (const struct note *n = decision_first(d); n; n = decision_next(d, n))
@@ -434,13 +427,28 @@ static bool failed_somewhere(const struct decision *d)
     return d->over && (d->reason != REASON_NONE || d->status >= 500);
 }
 
+static void add_found(struct explanation *x, const struct decision *d)
+{
+    struct decision *told = decision_unfold(d);
+    if (told)
+        x->found[x->n_found++] = told;
+}
+
 static void find_last(struct worker *w, struct explanation *x)
 {
     const struct decision *d;
     x->found = mem_array(x->last, sizeof(struct decision *));
     for (unsigned k = 0; x->n_found < x->last && (d = remembered_newest(w->remembered, k)); k++)
-        if ((!x->only_failed || failed_somewhere(d)) && (x->found[x->n_found] = decision_unfold(d)))
-            x->n_found++;
+        if (!x->only_failed || failed_somewhere(d))
+            add_found(x, d);
+}
+
+static void find_by_id(struct worker *w, struct explanation *x)
+{
+    const struct decision *d = remembered_find(w->remembered, x->request_id, &x->same_id);
+    x->found = mem_array(1, sizeof(struct decision *));
+    if (d)
+        add_found(x, d);
 }
 
 void explain(struct worker *w, struct explanation *x)
@@ -448,7 +456,7 @@ void explain(struct worker *w, struct explanation *x)
     if (x->last)
         find_last(w, x);
     else if (x->request_id)
-        explain_remembered(w, x);
+        find_by_id(w, x);
     else
         explain_new(w, x);
 }

@@ -41,10 +41,10 @@ struct explanation {
     void *arg;
 
     /* the answer */
-    struct decision *decision;       /* NULL: the worker stops, has nothing yet, or does not remember that request */
-    unsigned same_id;                /* remembered requests with that id */
-    struct decision **found;         /* `last`: the newest first */
+    struct decision **found;         /* those that were sent, the newest first: of an id one alone */
     size_t n_found;
+    unsigned same_id;                /* remembered requests with that id */
+    struct decision *decision;       /* of one that nobody sent; NULL: the worker stops, or memory is out */
     bool malformed;                  /* no client could send that */
     enum choice_result result;
     double *scores;                  /* while it is under way: room for the largest group */
