@@ -7,7 +7,7 @@
 #include "control/publish.h"
 #include "control/sockets.h"
 #include "control/threads.h"
-#include "test_folder.h"
+#include "conf_under_test.h"
 
 #include <arpa/inet.h>
 #include <openssl/ssl.h>
@@ -91,7 +91,6 @@ static uint16_t free_port(void)
 
 static struct config *load(const struct fixture *f, bool with_listener, const char *of_edge)
 {
-    struct conf_messages messages = { 0 };
     FILE *file = fopen(in_folder("penstock.conf"), "we");
     require(file, "the configuration");
     fprintf(file, "workers = 1; edge = { addresses = [ \"127.0.0.1:%u\" ]; %s };\n", f->edge_port, of_edge);
@@ -101,12 +100,7 @@ static struct config *load(const struct fixture *f, bool with_listener, const ch
         fprintf(file, "listeners = ( { address = \"127.0.0.1:%u\"; } );\n", f->listener_port);
     fprintf(file, "admin = { socket = \"%s/admin.sock\"; mode = \"0600\"; };\n", test_folder);
     require(fclose(file) == 0, "the configuration");
-    struct config *config = conf_load(in_folder("penstock.conf"), &messages);
-    for (size_t i = 0; !config && i < messages.n; i++)
-        print_message("%u: %s\n", messages.items[i].line, messages.items[i].text);
-    conf_messages_clear(&messages);
-    assert_non_null(config);
-    return config;
+    return load_file("penstock.conf");
 }
 
 static void put_in_force(struct fixture *f, struct config *config)

@@ -2,7 +2,7 @@
  * leaves. Workers are stood in for by what is posted to them, time is scripted. */
 #include "control/registry.h"
 
-#include "test_folder.h"
+#include "conf_under_test.h"
 
 #include "balance/live.h"
 #include "base/list.h"
@@ -127,19 +127,6 @@ static void on_event(void *arg, struct event *event)
     f->events[f->n_events++] = mem_printf("%s %s%s", event->type, event->subject, event->recovery ? " recovery" : "");
 }
 
-static struct config *load(const char *text)
-{
-    struct conf_messages messages = { 0 };
-    FILE *file = fopen(in_folder("penstock.conf"), "we");
-    assert_true(file && fputs(text, file) >= 0 && fclose(file) == 0);
-    struct config *config = conf_load(in_folder("penstock.conf"), &messages);
-    for (size_t i = 0; !config && i < messages.n; i++)
-        print_message("%u: %s\n", messages.items[i].line, messages.items[i].text);
-    conf_messages_clear(&messages);
-    assert_non_null(config);
-    return config;
-}
-
 static void put_in_force(struct fixture *f, struct config *config)
 {
     tunnels_set_config(f->control.registry, config);
@@ -166,7 +153,7 @@ static void start(struct fixture *f, const char *text)
     c->state_dir = test_folder;
     live_control_start(c, on_event, f);
     open_registry(f);
-    put_in_force(f, load(text));
+    put_in_force(f, load_text(text));
 }
 
 static void forget_posts(struct fixture *f)
@@ -755,7 +742,7 @@ static void a_tunnel_goes_with_its_configuration(void **state)
     dial(f, FRA, 1, 0);
     forget_posts(f);
     put_in_force(f,
-                 load(EDGE_BEGIN "tunnels = ( { id = \"" AMS "\"; name = \"ams\"; secret = \"" OTHER_SECRET "\"; } ); };\n" REST));
+                 load_text(EDGE_BEGIN "tunnels = ( { id = \"" AMS "\"; name = \"ams\"; secret = \"" OTHER_SECRET "\"; } ); };\n" REST));
     assert_true(f->n_posts == 1 && f->posts[0].what == 'c');
     assert_null(tunnels_find(f->control.registry, "fra"));
     assert_false(call(f, &(struct caller){ AMS, "any", 'S', 1, 0, 0 })->answer.accepted);
@@ -866,7 +853,7 @@ static void a_change_goes_from_tunnel_to_tunnel(void **state)
     answer(f, AMS, 2, 1, true, 1);
     answer(f, FRA, 3, 1, true, 1);
     forget_posts(f);
-    put_in_force(f, load(PUSHING("http://b")));
+    put_in_force(f, load_text(PUSHING("http://b")));
     pass(f, 1);
     assert_int_equal(count_pushes(f), 2); /* to both connectors of one */
     answer(f, AMS, 1, 2, true, 2);
@@ -891,7 +878,7 @@ static struct fixture *begin_change(void **state)
     answer(f, AMS, 1, 1, true, 1);
     answer(f, FRA, 3, 1, true, 1);
     forget_posts(f);
-    put_in_force(f, load(PUSHING("http://b")));
+    put_in_force(f, load_text(PUSHING("http://b")));
     return f;
 }
 
@@ -919,7 +906,7 @@ static void a_refused_change_is_tried_again_by_a_reload(void **state)
     pass(f, 0.3);
     answer(f, AMS, 1, 2, false, 1);
     pass(f, 5);
-    put_in_force(f, load(PUSHING("http://b"))); /* as when a tunnel joins */
+    put_in_force(f, load_text(PUSHING("http://b"))); /* as when a tunnel joins */
     pass(f, 5);
     assert_int_equal(count_pushes(f), 1);
     tunnels_push_again(f->control.registry);
@@ -944,7 +931,7 @@ static void a_change_leaves_no_two_tunnels_without_connectors(void **state)
     answer(f, AMS, 1, 1, true, 1);
     answer(f, FRA, 3, 1, true, 1);
     forget_posts(f);
-    put_in_force(f, load(PUSHING("http://b")));
+    put_in_force(f, load_text(PUSHING("http://b")));
     pass(f, 0.3);
     lose(f, AMS, line);
     pass(f, 30);
@@ -978,7 +965,7 @@ static void who_is_gone_before_its_turn_is_passed_over(void **state)
     answer(f, AMS, 1, 1, true, 1);
     answer(f, FRA, 3, 1, true, 1);
     forget_posts(f);
-    put_in_force(f, load(PUSHING("http://b")));
+    put_in_force(f, load_text(PUSHING("http://b")));
     lose(f, AMS, line);
     pass(f, 0.3);
     assert_int_equal(count_pushes(f), 1);
@@ -995,7 +982,7 @@ static void a_change_in_the_middle_of_another_is_not_lost(void **state)
     struct fixture *f = begin_change(state);
     pass(f, 0.3);
     answer(f, AMS, 1, 2, true, 2);
-    put_in_force(f, load(PUSHING("http://c")));
+    put_in_force(f, load_text(PUSHING("http://c")));
     pass(f, 0.3);
     assert_int_equal(count_pushes(f), 2);
     assert_non_null(strstr(last_push(f)->text, "http://c"));

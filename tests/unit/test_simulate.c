@@ -207,6 +207,18 @@ static void test_latencies_that_nobody_measured(void **state)
     simulation_free(x);
 }
 
+/* At 200 requests/s, from that client. */
+static struct simulation *simulate_loss_of_first(struct config *config, const struct address *client)
+{
+    struct simulation *x = simulation_new(config);
+    simulation_add_request(x, "GET", "app.test", "/", NULL, client, 1);
+    x->n = 4000;
+    x->rate = 200;
+    x->endpoints[0].down = true;
+    simulate(x);
+    return x;
+}
+
 /* One that only its probes know is not believed to be as fast as they are: it gets its part, not all. */
 static void test_probes_are_no_requests(void **state)
 {
@@ -219,12 +231,7 @@ static void test_probes_are_no_requests(void **state)
         set_latencies(config, 0, 0.050, 0.001);
         set_latencies(config, 1, 0.050, 0.001);
         set_latencies(config, 2, NAN, 0.001); /* never reached so far */
-        struct simulation *x = simulation_new(config);
-        simulation_add_request(x, "GET", "app.test", "/", NULL, &client, 1);
-        x->n = 4000;
-        x->rate = 200;
-        x->endpoints[0].down = true;
-        simulate(x);
+        struct simulation *x = simulate_loss_of_first(config, &client);
         assert_near(share(x, "b", SIMULATED_THEN), 0.5, 0.1);
         assert_near(share(x, "c", SIMULATED_THEN), 0.5, 0.1);
         simulation_free(x);
@@ -241,12 +248,7 @@ static void test_who_is_busy_gets_less(void **state)
     atomic_store(&in_force->endpoints[2]->live->latency_s, 0.1);
     simulation_attach(config, in_force);
     struct address client = { .v4 = { .sin_family = AF_INET } };
-    struct simulation *x = simulation_new(config);
-    simulation_add_request(x, "GET", "app.test", "/", NULL, &client, 1);
-    x->n = 4000;
-    x->rate = 200;
-    x->endpoints[0].down = true;
-    simulate(x);
+    struct simulation *x = simulate_loss_of_first(config, &client);
     assert_true(x->complete);
     assert_true(x->endpoints[1].sent[SIMULATED_THEN] > 2 * x->endpoints[2].sent[SIMULATED_THEN]);
     assert_near(x->seconds[SIMULATED_THEN], 20, 1.5);
